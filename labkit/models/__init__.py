@@ -1,0 +1,6 @@
+"""The networks of the four reports."""
+
+from labkit.models.builder import build
+from labkit.models.cnn import tdt4265_first, tdt4265_improved
+
+__all__ = ["build", "tdt4265_first", "tdt4265_improved"]

@@ -1,0 +1,48 @@
+"""The convolutional networks of the reports, each a list of layers for `labkit.models.build`."""
+
+from labkit.handcalc.network import BatchNorm2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
+
+
+def tdt4265_first() -> tuple[Layer, ...]:
+    """The network of TDT4265 tasks 1g and 2 for 3×32×32 images: 390,410 parameters."""
+    return (
+        *(Conv2d(3, 32, 5, padding=2), ReLU(), MaxPool2d(2)),  # 32 × 16 × 16
+        *(Conv2d(32, 64, 5, padding=2), ReLU(), MaxPool2d(2)),  # 64 × 8 × 8
+        *(Conv2d(64, 128, 5, padding=2), ReLU(), MaxPool2d(2)),  # 128 × 4 × 4
+        Flatten(),
+        *(Linear(128 * 4 * 4, 64), ReLU()),
+        Linear(64, 10),
+    )
+
+
+def tdt4265_improved(
+    *,
+    kernel: int = 5,
+    activation: type[Layer] = ReLU,
+    batch_norm: bool = True,
+    extra_convolution: bool = False,
+) -> tuple[Layer, ...]:
+    """The network of TDT4265 task 3a for 3×32×32 images, with the parts that 3c and 3e exchange.
+
+    `kernel` is odd, padded to keep the size. The report does not say where 3e's extra convolution
+    stands; here it is a third block of 128 filters, pooled to 4 × 4 and normalised like the others.
+    """
+
+    def convolution(in_channels: int, out_channels: int) -> tuple[Layer, ...]:
+        return Conv2d(in_channels, out_channels, kernel, padding=kernel // 2), activation()
+
+    def end_of_block(channels: int) -> tuple[Layer, ...]:
+        return (MaxPool2d(2), BatchNorm2d(channels)) if batch_norm else (MaxPool2d(2),)
+
+    blocks = (
+        *convolution(3, 32),
+        *convolution(32, 64),
+        *end_of_block(64),  # 64 × 16 × 16
+        *convolution(64, 64),
+        *end_of_block(64),  # 64 × 8 × 8
+    )
+    features = 64 * 8 * 8
+    if extra_convolution:
+        blocks = (*blocks, *convolution(64, 128), *end_of_block(128))  # 128 × 4 × 4
+        features = 128 * 4 * 4
+    return (*blocks, Flatten(), Linear(features, 128), activation(), Linear(128, 10))

@@ -1,0 +1,91 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from labkit import handcalc
+from labkit.handcalc import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sigmoid
+from labkit.models import build, tdt4265_first, tdt4265_improved
+
+NETWORKS = {
+    "first": tdt4265_first(),
+    "improved": tdt4265_improved(),
+    "3 × 3": tdt4265_improved(kernel=3),
+    "sigmoid": tdt4265_improved(activation=Sigmoid),
+    "no norm": tdt4265_improved(batch_norm=False),
+    "extra": tdt4265_improved(extra_convolution=True),
+}
+each_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+
+
+def num_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_course_s_own_counts():
+    # TDT4265 1g on paper: 2,432 + 51,264 + 204,928 + 131,136 + 650
+    assert num_parameters(build(tdt4265_first())) == 390_410
+    # 3a on paper: convolutions 2,432 + 51,264 + 102,464, norms 128 + 128,
+    # fully connected 128·4096 + 128 = 524,416 and 1,290
+    assert num_parameters(build(tdt4265_improved())) == 682_122
+
+
+@each_network
+def test_the_module_has_the_sizes_that_hand_calculation_gives(network):
+    table = handcalc.layer_table(network, (3, 32, 32))
+    model = build(network)
+    assert num_parameters(model) == table.num_parameters
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10) == (2, *table.output_shape)
+
+
+@each_network
+def test_every_parameter_receives_a_gradient(network):
+    torch.manual_seed(0)
+    model = build(network)
+    F.cross_entropy(model(torch.randn(8, 3, 32, 32)), torch.arange(8)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@each_network
+def test_an_example_depends_on_itself_alone_in_evaluation(network):
+    torch.manual_seed(0)
+    model = build(network).eval()
+    images = torch.randn(4, 3, 32, 32)
+    changed = images.clone()
+    changed[1:] = torch.randn(3, 3, 32, 32)
+    torch.testing.assert_close(model(images)[0], model(changed)[0], rtol=1e-5, atol=1e-6)
+
+
+@each_network
+def test_untrained_logits_take_both_signs_and_guess(network):
+    torch.manual_seed(0)
+    logits = build(network)(torch.randn(64, 3, 32, 32))
+    assert logits.min() < 0 < logits.max()
+    loss = F.cross_entropy(logits, torch.arange(64) % 10).item()
+    assert loss == pytest.approx(2.303, abs=0.25)  # ln 10
+
+
+@pytest.mark.parametrize("activation", [ReLU, Sigmoid])
+def test_pooling_before_the_activation_changes_nothing(activation):
+    torch.manual_seed(0)
+    network = (Conv2d(3, 4, 3), activation(), MaxPool2d(2), Conv2d(4, 2, 3), activation())
+    model = build(network)
+    assert isinstance(model[1], nn.MaxPool2d)
+    function = {ReLU: torch.relu, Sigmoid: torch.sigmoid}[activation]
+    images = torch.randn(2, 3, 12, 12)
+    expected = function(model[3](F.max_pool2d(function(model[0](images)), 2)))
+    torch.testing.assert_close(model(images), expected)
+
+
+def test_average_pooling_stays_behind_the_activation():
+    model = build((Conv2d(1, 1, 3), ReLU(), AvgPool2d(2), Flatten(), Linear(4, 2)))
+    assert isinstance(model[1], nn.ReLU)
+
+
+def test_settings_reach_the_module():
+    conv, pool = build((Conv2d(4, 8, (3, 5), 2, (1, 2), 1, 2, False), MaxPool2d(3, 2, 1)))
+    assert (conv.kernel_size, conv.stride, conv.padding) == ((3, 5), (2, 2), (1, 2))
+    assert (conv.groups, conv.bias) == (2, None)
+    assert (pool.kernel_size, pool.stride, pool.padding) == (3, 2, 1)
