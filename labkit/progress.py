@@ -1,0 +1,106 @@
+"""One progress bar for every long step, wherever it runs.
+
+In a terminal it is a tqdm bar, in JupyterLab tqdm's widget. In a notebook that `labkit report`
+executes there is no screen: the bar is then sent to the parent process (`Relay`), which draws it,
+so that nothing of it ends up among the notebook's outputs. Where the output is no terminal (CI, a
+log file), each bar is one line, printed when it ends.
+"""
+
+import io
+import os
+import sys
+import time
+
+from tqdm import tqdm
+
+MIME = "application/vnd.labkit.progress+json"
+RELAY_VARIABLE = "LABKIT_PROGRESS_RELAY"  # set in kernels whose parent draws the bars
+
+
+def bar(total: int, description: str, *, unit: str = "step"):
+    """A tqdm-compatible bar (`update`, `set_postfix_str`, `close`, context manager) of `total` units."""
+    options = {"total": total, "desc": description, "unit": unit, "leave": True}
+    if os.environ.get(RELAY_VARIABLE):
+        return _RelayedBar(**options, file=io.StringIO())
+    if _in_notebook():
+        from tqdm.auto import tqdm as tqdm_widget  # imports the widgets, which only a notebook has
+
+        return tqdm_widget(**options)
+    if sys.stderr.isatty():
+        return tqdm(**options, dynamic_ncols=True)
+    return _LineBar(**options, file=io.StringIO())
+
+
+def _in_notebook() -> bool:
+    # not by "is ipykernel imported": whatever starts kernels imports it as well
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
+class _RelayedBar(tqdm):
+    """Publishes its state as a message of the kernel; `Relay` in the parent turns it into a bar."""
+
+    def display(self, msg=None, pos=None):
+        self._publish(closed=False)
+
+    def close(self):
+        if not self.disable:  # tqdm's mark of a bar that is closed already
+            self._publish(closed=True)
+        super().close()
+
+    def _publish(self, *, closed: bool):
+        from IPython import get_ipython
+
+        state = {
+            "id": f"{os.getpid()}-{id(self)}",
+            "n": self.n,
+            "total": self.total,
+            "description": self.desc,
+            "postfix": getattr(self, "postfix", None) or "",  # not there yet at the first display
+            "unit": self.unit,
+            "closed": closed,
+        }
+        shell = get_ipython()
+        if shell is not None:
+            shell.display_pub.publish({MIME: state})
+
+
+class _LineBar(tqdm):
+    """Silent while it runs; one line with count, time and the last postfix when it closes."""
+
+    def display(self, msg=None, pos=None):
+        pass
+
+    def close(self):
+        if not self.disable:
+            seconds = time.time() - self.start_t
+            done = f"{self.n}/{self.total} {self.unit}s" if self.total else f"{self.n} {self.unit}s"
+            note = f", {self.postfix}" if self.postfix else ""
+            print(f"{self.desc}: {done} in {seconds:.1f} s{note}", file=sys.stderr, flush=True)
+        super().close()
+
+
+class Relay:
+    """Draws, in the parent process, the bars that a kernel publishes."""
+
+    def __init__(self):
+        self._bars = {}
+
+    def show(self, state: dict):
+        """Bring the bar of one published `state` up to date."""
+        shown = self._bars.get(state["id"])
+        if shown is None:
+            shown = bar(state["total"], "  " + state["description"].strip(), unit=state["unit"])
+            shown.leave = False  # a report trains dozens of runs: their bars make room
+            self._bars[state["id"]] = shown
+        shown.n = state["n"]
+        shown.postfix = state["postfix"]
+        shown.refresh()
+        if state["closed"]:
+            self._bars.pop(state["id"]).close()
+
+    def close(self):
+        """Close what is still open: its kernel failed or was interrupted."""
+        for shown in self._bars.values():
+            shown.close()
+        self._bars.clear()

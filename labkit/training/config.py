@@ -1,0 +1,169 @@
+"""One frozen, strict description of a training run: all that decides its result, and nothing else.
+
+Two runs with equal Configs on equal data are the same run; the store finds records by it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SerializeAsAny,
+    ValidationError,
+)
+from pydantic.functional_serializers import PlainSerializer
+
+from labkit.handcalc.network import Layer
+
+
+class ConfigError(ValueError):
+    """A Config that cannot be: one line for each field, with its value and what is allowed."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def __init__(self, **values: Any):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_explain(type(self), error)) from None
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            allowed = f"unknown; the fields are {', '.join(model.model_fields)}"
+        elif problem["type"] == "missing":
+            allowed = "missing; give it a value"
+        else:
+            allowed = f"{problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+        lines.append(f"{model.__name__}.{field}: {allowed}")
+    return "\n".join(lines)
+
+
+class Data(_Strict):
+    """Which images a run sees. `None` takes all there are; a number takes the first of the split."""
+
+    name: str = "cifar10"
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    train_images: PositiveInt | None = None
+    validation_images: PositiveInt | None = None
+    test_images: PositiveInt | None = None
+    pixel_mean: float = 0.5  # the course's normalisation, of pixels in [0, 1]
+    pixel_std: PositiveFloat = 0.25
+
+
+class Augmentation(_Strict):
+    """What is done to training batches; validation and test images stay as they are."""
+
+    flip: bool = False
+    rotation: NonNegativeFloat = 0.0  # degrees; each image turns by up to this much either way
+
+
+class SGD(_Strict):
+    """Stochastic gradient descent, with momentum as torch.optim.SGD defines it."""
+
+    learning_rate: PositiveFloat
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: NonNegativeFloat = 0.0
+    name: Literal["SGD"] = "SGD"
+
+
+class Adam(_Strict):
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980), weight decay added to the gradient."""
+
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.0
+    name: Literal["Adam"] = "Adam"
+
+
+def expression(layer: Layer) -> str:
+    """The shortest Python expression that makes `layer`: how a record names it.
+
+    Settings at their default are left out, so that a layer that learns a new setting later does
+    not change the records of those that do without.
+
+    >>> from labkit.handcalc import Conv2d
+    >>> expression(Conv2d(3, 32, 5, padding=2))
+    'Conv2d(3, 32, 5, padding=2)'
+    """
+    arguments = []
+    for field in fields(layer):
+        value = getattr(layer, field.name)
+        if field.default is MISSING:
+            arguments.append(repr(value))
+        elif value != field.default:
+            arguments.append(f"{field.name}={value!r}")
+    return f"{type(layer).__name__}({', '.join(arguments)})"
+
+
+class Config(_Strict):
+    """A training run.
+
+    >>> from labkit.models import tdt4265_first
+    >>> config = Config(network=tdt4265_first(), optimizer=SGD(learning_rate=0.05))
+    >>> config.replace({"optimizer.learning_rate": 0.1}, seed=1).optimizer.learning_rate
+    0.1
+    """
+
+    network: tuple[Annotated[InstanceOf[Layer], PlainSerializer(expression)], ...]
+    optimizer: SerializeAsAny[SGD | Adam]
+    data: Data = Data()
+    augmentation: Augmentation = Augmentation()
+    batch_size: PositiveInt = 64
+    epochs: PositiveInt = 10
+    validations_per_epoch: PositiveInt = 2
+    early_stop: PositiveInt | None = None  # counted in validations, see trainer.should_stop
+    seed: int = 0
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+
+    def replace(self, changes: Mapping[str, Any] | None = None, /, **values: Any) -> "Config":
+        """A copy with other values; `{"optimizer.learning_rate": 0.1}` reaches an inner field."""
+        copy = self
+        for path, value in {**(changes or {}), **values}.items():
+            copy = _set(copy, path.split("."), value)
+        return copy
+
+    def to_json(self) -> dict:
+        """The Config as plain JSON values, as `config.json` of a record holds them."""
+        return json.loads(self.model_dump_json())
+
+
+def _set(model: _Strict, path: list[str], value: Any) -> _Strict:
+    values = {name: getattr(model, name) for name in type(model).model_fields}
+    if len(path) > 1 and isinstance(values.get(path[0]), _Strict):
+        value = _set(values[path[0]], path[1:], value)
+    # an unknown name is passed on, so that the strict constructor refuses it by name
+    return type(model)(**{**values, path[0]: value})
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """`auto` is the GPU where CUDA has one, else the CPU; any other name is torch's own."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"device {name!r}: CUDA sees no GPU here; use 'cpu' or 'auto'")
+    return torch.device(name)
+
+
+def resolve_precision(precision: str, device: torch.device) -> Literal["bf16", "fp32"]:
+    """`auto` is bf16 where the hardware multiplies it natively; emulated it is 15 times slower."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if native else "fp32"

@@ -1,0 +1,255 @@
+"""Run records, found by their content.
+
+A record is a folder named by its key: `config.json`, `history.csv`, `metrics.json`,
+`environment.json`, `weights.safetensors`. It is written beside its place and renamed, so it is
+whole or absent. The key hashes the Config, the data's fingerprint and the source of the modules
+that can change the result; device, versions and time are recorded and shown, not part of the key.
+
+Committed records of full-scale runs (`reports/results/`, without weights) are matched by Config
+alone, so that a later edit of the trainer does not orphan them.
+"""
+
+import ast
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from pathlib import Path
+
+import pandas as pd
+import safetensors.torch
+import torch
+from filelock import FileLock
+from pydantic import BaseModel
+from torch import Tensor
+
+import labkit
+from labkit import project
+from labkit.data.datasets import Dataset
+from labkit.training.config import Config, resolve_device, resolve_precision
+from labkit.training.trainer import Result
+
+FILES = ("config.json", "history.csv", "metrics.json", "environment.json")
+WEIGHTS = "weights.safetensors"
+
+# the modules whose code decides what a run gives; a network itself is part of the Config
+_DECISIVE = (
+    "data/augment.py",
+    "data/datasets.py",
+    "data/preprocess.py",
+    "models/builder.py",
+    "training/metrics.py",
+    "training/trainer.py",
+)
+
+# what a profile changes: how much is trained, not what
+BUDGET = frozenset(
+    {"train_images", "validation_images", "test_images", "epochs", "seed", "precision"}
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run, read from its folder."""
+
+    folder: Path
+    config: dict
+    metrics: dict
+    environment: dict
+
+    @property
+    def key(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """One row per validation: step, epoch, losses, accuracies, seconds since the start."""
+        return pd.read_csv(self.folder / "history.csv")
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The best weights; committed records do not hold them."""
+        path = self.folder / WEIGHTS
+        if not path.exists():
+            raise FileNotFoundError(
+                f"run {self.key} was committed without weights; train it here with --fresh"
+            )
+        return safetensors.torch.load_file(path)
+
+
+def key(config: Config, fingerprint: str, device: torch.device) -> str:
+    """The name of the record of `config` on data with this fingerprint."""
+    resolved = config.replace(precision=resolve_precision(config.precision, device))
+    content = {"config": resolved.to_json(), "data": fingerprint, "source": _source_hash()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def find(config: Config, dataset: Dataset, device: str = "auto") -> Run | None:
+    """The finished run of `config`: made here, or committed; None where there is neither.
+
+    With LABKIT_FRESH set to a time (ISO 8601), what is older is passed over.
+    """
+    place = project.runs() / key(config, dataset.fingerprint, resolve_device(device))
+    run = _read_or_set_aside(place)
+    if run is not None and _is_fresh(run):
+        return run
+    if not os.environ.get("LABKIT_FRESH"):
+        for committed in committed_runs():
+            if _matches(committed.config, config, ignoring=frozenset({"precision"})):
+                return committed
+    return None
+
+
+def full_scale(config: Config) -> list[Run]:
+    """Committed runs of the same experiment: equal in all but the budget (`BUDGET`), by seed."""
+    found = [run for run in committed_runs() if _matches(run.config, config, ignoring=BUDGET)]
+    return sorted(found, key=lambda run: run.config["seed"])
+
+
+def save(config: Config, dataset: Dataset, result: Result, device: str = "auto") -> Run:
+    """Write the record of a finished run: whole, or not at all."""
+    place = resolve_device(device)
+    folder = project.runs() / key(config, dataset.fingerprint, place)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        _write_json(beside / "config.json", config.to_json())
+        _write_json(beside / "metrics.json", result.metrics)
+        _write_json(beside / "environment.json", environment(config, dataset, place))
+        pd.DataFrame(result.history).to_csv(beside / "history.csv", index=False)
+        safetensors.torch.save_file(result.weights, beside / WEIGHTS)
+        beside.chmod(0o755)
+        if folder.exists():  # an older run of the same content, which --fresh replaces
+            folder.rename(beside / "replaced")
+        beside.rename(folder)
+        shutil.rmtree(folder / "replaced", ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return read(folder)
+
+
+def read(folder: Path) -> Run:
+    """The record in `folder`; ValueError names the file that is missing or damaged."""
+    contents = {}
+    for name in FILES:
+        path = folder / name
+        try:
+            contents[name] = pd.read_csv(path) if path.suffix == ".csv" else _read_json(path)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"run record {folder.name}: {name} cannot be read ({error})") from None
+    run = Run(folder, *(contents[name] for name in FILES if name != "history.csv"))
+    run.__dict__["history"] = contents["history.csv"]
+    return run
+
+
+@cache
+def committed_runs() -> tuple[Run, ...]:
+    """Every record under `reports/results/`."""
+    return tuple(read(path.parent) for path in sorted(project.results().glob("**/config.json")))
+
+
+def lock(config: Config, dataset: Dataset, device: str = "auto") -> FileLock:
+    """Held while a run is trained, so that two processes that want it train it once."""
+    project.runs().mkdir(parents=True, exist_ok=True)
+    name = key(config, dataset.fingerprint, resolve_device(device))
+    return FileLock(project.runs() / f".{name}.lock")
+
+
+def environment(config: Config, dataset: Dataset, device: torch.device) -> dict:
+    """What a run was made with: shown beside its numbers, not part of its key."""
+    return {
+        "data": {
+            "name": dataset.name,
+            "source": dataset.source,
+            "fingerprint": dataset.fingerprint,
+            "train_images": len(dataset.train),
+        },
+        "device": device_name(device),
+        "precision": resolve_precision(config.precision, device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "labkit": labkit.__version__,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The name that the maker gave the processor, e.g. `NVIDIA H200`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return f"{line.split(':', 1)[1].strip()} (CPU)"
+    return f"{platform.processor() or platform.machine()} (CPU)"
+
+
+def _matches(recorded: dict, config: BaseModel, ignoring: frozenset[str]) -> bool:
+    wanted = json.loads(config.model_dump_json())
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if name in ignoring:
+            continue
+        if name not in recorded:  # a field that came after the record: it ran with the default
+            if value != field.default:
+                return False
+        elif isinstance(value, BaseModel):
+            if not _matches(recorded[name], value, ignoring):
+                return False
+        elif recorded[name] != wanted[name]:
+            return False
+    return True
+
+
+def _is_fresh(run: Run) -> bool:
+    since = os.environ.get("LABKIT_FRESH")
+    return not since or datetime.fromisoformat(run.environment["finished"]) >= (
+        datetime.fromisoformat(since)
+    )
+
+
+def _read_or_set_aside(folder: Path) -> Run | None:
+    if not folder.is_dir():
+        return None
+    try:
+        return read(folder)
+    except ValueError as error:
+        aside = Path(tempfile.mkdtemp(prefix=f"damaged-{folder.name}-", dir=folder.parent))
+        folder.rename(aside / folder.name)
+        print(f"{error}; set aside as {aside.name}, trained again", file=sys.stderr)
+        return None
+
+
+@cache
+def _source_hash() -> str:
+    package = Path(labkit.__file__).parent
+    digest = hashlib.sha256()
+    for name in _DECISIVE:
+        digest.update(_code_alone((package / name).read_text()).encode())
+    return digest.hexdigest()
+
+
+def _code_alone(source: str) -> str:
+    """The code without comments, docstrings and layout, none of which changes a run."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n")

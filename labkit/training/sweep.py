@@ -1,0 +1,139 @@
+"""Many runs at once: named Configs × seeds → finished runs, each trained once."""
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from labkit.data import load
+from labkit.training import store
+from labkit.training.config import Config
+from labkit.training.store import Run
+from labkit.training.trainer import fit
+
+
+class Runs(Mapping[str, list[Run]]):
+    """Finished runs by the name of their Config: `runs["Adam"]` is a list, one run per seed."""
+
+    def __init__(self, runs: Mapping[str, Sequence[Run]]):
+        self._runs = {name: list(group) for name, group in runs.items() if group}
+
+    def __getitem__(self, name: str) -> list[Run]:
+        if name not in self._runs:
+            raise KeyError(f"{name!r}; there are {', '.join(map(repr, self._runs)) or 'none'}")
+        return self._runs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._runs)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __repr__(self) -> str:
+        return f"Runs({', '.join(f'{name}: {len(group)}' for name, group in self.items())})"
+
+    def select(self, *names: str) -> "Runs":
+        """The runs of these names alone."""
+        return Runs({name: self[name] for name in names})
+
+    def renamed(self, names: Mapping[str, str]) -> "Runs":
+        """The runs whose names are keys of `names`, under the new ones."""
+        return Runs({new: self[old] for old, new in names.items()})
+
+    def __or__(self, other: "Runs") -> "Runs":
+        return Runs({**self._runs, **other._runs})
+
+    def values_of(self, name: str, metric: str) -> list[float]:
+        """One value of `metric` per seed."""
+        return [run.metrics[metric] for run in self[name]]
+
+    def mean(self, name: str, metric: str) -> float:
+        """The mean of `metric` over the seeds."""
+        return statistics.fmean(self.values_of(name, metric))
+
+    def spread(self, name: str, metric: str, digits: int = 3) -> str:
+        """Mean ± standard deviation as text, e.g. `0.803 ± 0.004`; one seed has no ±."""
+        values = self.values_of(name, metric)
+        text = f"{statistics.fmean(values):.{digits}f}"
+        if len(values) > 1:
+            text += f" ± {statistics.stdev(values):.{digits}f}"
+        return text
+
+    def best(self, metric: str = "validation_loss") -> str:
+        """The name with the best mean: the lowest loss, or the highest of any other metric."""
+        sign = -1 if metric.endswith("loss") else 1
+
+        def worth(name: str) -> float:
+            mean = self.mean(name, metric)
+            return -math.inf if math.isnan(mean) else sign * mean
+
+        return max(self, key=worth)
+
+    def table(self, columns: Mapping[str, str]) -> pd.DataFrame:
+        """One row per name, a column per metric: `table({"test accuracy": "test_accuracy"})`."""
+        return pd.DataFrame(
+            [
+                {title: self.spread(name, metric) for title, metric in columns.items()}
+                | {"seeds": len(self[name])}
+                for name in self
+            ],
+            index=list(self),
+        )
+
+    def provenance(self) -> str:
+        """One line on where the numbers come from: data, size, seeds, device, versions, keys."""
+        runs = list({run.key: run for group in self.values() for run in group}.values())
+        if not runs:
+            return "no runs"
+        data = runs[0].environment["data"]
+
+        def unique(values) -> str:
+            return ", ".join(dict.fromkeys(str(value) for value in values))
+
+        images = unique(
+            f"{run.metrics['train_examples']:,} of {run.environment['data']['train_images']:,}"
+            for run in runs
+        )
+        keys = ", ".join(run.key[:6] for run in runs[:6])
+        seeds = sorted({run.config["seed"] for run in runs})
+        more = f" and {len(runs) - 6} more" if len(runs) > 6 else ""
+        return (
+            f"{data['name']} from {data['source']}, sha256 {data['fingerprint'][:12]}…; "
+            f"{images} training images, {unique(run.config['epochs'] for run in runs)} epochs, "
+            f"seed{'s' if len(seeds) > 1 else ''} {unique(seeds)}; "
+            f"{unique(run.environment['device'] for run in runs)}, "
+            f"{unique(run.environment['precision'] for run in runs)}, "
+            f"torch {unique(run.environment['torch'] for run in runs)}, "
+            f"{unique(run.environment['finished'][:10] for run in runs)}; "
+            f"runs {keys}{more}"
+        )
+
+
+def sweep(configs: Mapping[str, Config], *, seeds: Sequence[int] = (0,), device="auto") -> Runs:
+    """Every Config with every seed: taken from the store where it is there, trained where not."""
+    found: dict[str, list[Run]] = {}
+    for name, config in configs.items():
+        found[name] = [
+            _finished(config.replace(seed=seed), f"{name}, seed {seed}", device) for seed in seeds
+        ]
+    return Runs(found)
+
+
+def full_scale(configs: Mapping[str, Config]) -> Runs:
+    """The committed full-scale runs of these experiments; none unless each of them has some, so
+    that no comparison mixes scales."""
+    found = {name: store.full_scale(config) for name, config in configs.items()}
+    return Runs(found if all(found.values()) else {})
+
+
+def _finished(config: Config, description: str, device: str) -> Run:
+    dataset = load(config.data.name, validation_fraction=config.data.validation_fraction)
+    if run := store.find(config, dataset, device):
+        return run
+    with store.lock(config, dataset, device):
+        # another process may have trained it while this one waited for the lock
+        if run := store.find(config, dataset, device):
+            return run
+        result = fit(config, dataset, device=device, description=description)
+        return store.save(config, dataset, result, device)

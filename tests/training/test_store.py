@@ -1,0 +1,200 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from labkit import project
+from labkit.training import fit, store
+from labkit.training.trainer import Result
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def result(config, dataset) -> Result:
+    return fit(config, dataset)
+
+
+@pytest.fixture
+def results_folder(tmp_path, monkeypatch):
+    """An own `reports/results`, empty at first."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    monkeypatch.setattr(project, "results", lambda: folder)
+    store.committed_runs.cache_clear()
+    yield folder
+    store.committed_runs.cache_clear()
+
+
+def test_what_is_saved_is_found(config, dataset, result, results_folder):
+    assert store.find(config, dataset) is None
+    store.save(config, dataset, result)
+    run = store.find(config, dataset)
+    assert run.metrics == result.metrics
+    pd.testing.assert_frame_equal(run.history, pd.DataFrame(result.history))
+    assert all(torch.equal(run.weights[name], value) for name, value in result.weights.items())
+    assert run.config == config.to_json()
+    assert run.environment["data"]["fingerprint"] == dataset.fingerprint
+    assert run.environment["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"epochs": 3},
+        {"optimizer.learning_rate": 0.2},
+        {"data.train_images": 50},
+        {"augmentation.flip": True},
+        {"precision": "bf16"},
+    ],
+)
+def test_another_config_is_another_run(config, dataset, result, results_folder, change):
+    store.save(config, dataset, result)
+    assert store.find(config.replace(change), dataset) is None
+
+
+def test_auto_precision_is_the_one_that_it_resolves_to(config):
+    resolved = store.resolve_precision("auto", CPU)
+    assert store.key(config.replace(precision="auto"), "f", CPU) == store.key(
+        config.replace(precision=resolved), "f", CPU
+    )
+
+
+def test_the_key_depends_on_data_and_decisive_source(config, monkeypatch):
+    key = store.key(config, "data", CPU)
+    assert store.key(config, "other data", CPU) != key
+    monkeypatch.setattr(store, "_source_hash", lambda: "an edited trainer")
+    assert store.key(config, "data", CPU) != key
+
+
+def test_comments_and_docstrings_do_not_count_as_source():
+    plain = "def f(x):\n    return x + 1\n"
+    told = '"""About."""\n\ndef f(x):  # why\n    """What."""\n    return (x + 1)\n'
+    assert store._code_alone(plain) == store._code_alone(told)
+    assert store._code_alone(plain) != store._code_alone(plain.replace("1", "2"))
+
+
+def test_decisive_modules_exist():
+    package = Path(store.labkit.__file__).parent
+    assert all((package / name).is_file() for name in store._DECISIVE)
+
+
+@pytest.mark.parametrize("name", store.FILES)
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_damaged_record_is_set_aside_and_reported(
+    config, dataset, result, results_folder, capsys, name, damage
+):
+    folder = store.save(config, dataset, result).folder
+    if damage == "missing":
+        (folder / name).unlink()
+    elif name == "history.csv":
+        (folder / name).write_text("")
+    else:
+        (folder / name).write_text((folder / name).read_text()[:-5])
+    assert store.find(config, dataset) is None
+    said = capsys.readouterr().err
+    assert name in said
+    assert "set aside" in said
+    aside = list(project.runs().glob("damaged-*/*"))
+    assert [path.name for path in aside] == [folder.name]  # never deleted
+    store.save(config, dataset, result)
+    assert store.find(config, dataset) is not None
+
+
+def test_a_process_killed_while_saving_leaves_no_record(config, dataset, result, tmp_path):
+    """SIGKILL in the middle of `save`, in a process of its own."""
+    script = tmp_path / "die.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, signal, sys
+            sys.path.insert(0, sys.argv[1])
+            import torch
+            from conftest import make_split
+            import conftest
+            from labkit.training import store, fit
+            dataset = conftest.dataset.__wrapped__()
+            config = conftest.config.__wrapped__()
+            result = fit(config, dataset)
+            def die(*_, **__):
+                os.kill(os.getpid(), signal.SIGKILL)
+            store.safetensors.torch.save_file = die
+            store.save(config, dataset, result)
+            """
+        )
+    )
+    tests = Path(__file__).parents[1]
+    killed = subprocess.run([sys.executable, script, tests], capture_output=True, env=os.environ)
+    assert killed.returncode == -9, killed.stderr.decode()
+    assert any(project.runs().iterdir())  # it had begun
+    assert store.find(config, dataset) is None
+    store.save(config, dataset, result)
+    assert store.find(config, dataset).metrics == result.metrics
+
+
+def commit(run: store.Run, folder: Path, name: str) -> Path:
+    """A committed record: the same without weights."""
+    shutil.copytree(run.folder, folder / name, ignore=shutil.ignore_patterns(store.WEIGHTS))
+    store.committed_runs.cache_clear()
+    return folder / name
+
+
+def test_a_committed_record_is_found_by_config_alone(
+    config, dataset, result, results_folder, monkeypatch
+):
+    run = store.save(config, dataset, result)
+    commit(run, results_folder, "full")
+    shutil.rmtree(run.folder)
+    monkeypatch.setattr(store, "_source_hash", lambda: "a later trainer")
+    found = store.find(config.replace(precision="auto"), dataset)
+    assert found.metrics == result.metrics
+    with pytest.raises(FileNotFoundError, match="--fresh"):
+        _ = found.weights
+    assert store.find(config.replace(seed=5), dataset) is None
+
+
+def test_a_committed_record_outlives_new_fields_of_the_config(
+    config, dataset, result, results_folder
+):
+    folder = commit(store.save(config, dataset, result), results_folder, "full")
+    recorded = json.loads((folder / "config.json").read_text())
+    del recorded["early_stop"], recorded["augmentation"]["rotation"]  # as if they came later
+    (folder / "config.json").write_text(json.dumps(recorded))
+    shutil.rmtree(project.runs())
+    store.committed_runs.cache_clear()
+    assert store.find(config, dataset) is not None
+    assert store.find(config.replace(early_stop=4), dataset) is None
+    assert store.find(config.replace({"augmentation.rotation": 3.0}), dataset) is None
+
+
+def test_full_scale_ignores_the_budget_and_nothing_else(config, dataset, result, results_folder):
+    commit(store.save(config, dataset, result), results_folder, "full")
+    small = config.replace({"data.train_images": 10}, epochs=1, seed=9)
+    assert [run.metrics for run in store.full_scale(small)] == [result.metrics]
+    assert store.full_scale(small.replace({"optimizer.learning_rate": 0.3})) == []
+
+
+def test_fresh_passes_over_what_is_older(config, dataset, result, results_folder, monkeypatch):
+    commit(store.save(config, dataset, result), results_folder, "full")
+    now = datetime.now(UTC)
+    monkeypatch.setenv("LABKIT_FRESH", (now + timedelta(minutes=1)).isoformat())
+    assert store.find(config, dataset) is None
+    monkeypatch.setenv("LABKIT_FRESH", (now - timedelta(minutes=1)).isoformat())
+    assert store.find(config, dataset) is not None
+
+
+def test_the_committed_records_can_be_read():
+    store.committed_runs.cache_clear()
+    for run in store.committed_runs():
+        assert run.environment["device"]
+        assert run.environment["data"]["fingerprint"]
+        assert not (run.folder / store.WEIGHTS).exists()

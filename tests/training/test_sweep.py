@@ -1,0 +1,144 @@
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from labkit import project
+from labkit.training import Run, Runs, sweep
+from labkit.training import sweep as sweep_function
+from labkit.training.sweep import full_scale
+
+
+@pytest.fixture(autouse=True)
+def _data(monkeypatch, dataset):
+    module = sys.modules[sweep_function.__module__]
+    monkeypatch.setattr(module, "load", lambda name, validation_fraction: dataset)
+
+
+@pytest.fixture
+def fits(monkeypatch) -> list[str]:
+    """What is trained, in order."""
+    module = sys.modules[sweep_function.__module__]
+    real, trained = module.fit, []
+
+    def counted(*args, description, **options):
+        trained.append(description)
+        return real(*args, description=description, **options)
+
+    monkeypatch.setattr(module, "fit", counted)
+    return trained
+
+
+def test_nothing_trains_twice(config, fits):
+    configs = {"slow": config, "fast": config.replace({"optimizer.learning_rate": 0.3})}
+    first = sweep(configs, seeds=[0, 1])
+    assert fits == ["slow, seed 0", "slow, seed 1", "fast, seed 0", "fast, seed 1"]
+    second = sweep({"slow again": config} | configs, seeds=[1, 0])
+    assert len(fits) == 4
+    assert [run.key for run in second["slow again"]] == [run.key for run in first["slow"]][::-1]
+
+
+def test_two_processes_train_each_run_once(tmp_path):
+    script = tmp_path / "sweep.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import sys
+            sys.path.insert(0, sys.argv[1])
+            import conftest
+            from labkit.training import sweep as function
+            module = sys.modules[function.__module__]
+            dataset = conftest.dataset.__wrapped__()
+            module.load = lambda name, validation_fraction: dataset
+            real = module.fit
+            def told(*args, **options):
+                print("trained", options["description"], flush=True)
+                return real(*args, **options)
+            module.fit = told
+            function({"only": conftest.config.__wrapped__()}, seeds=[0, 1, 2])
+            """
+        )
+    )
+    command = [sys.executable, script, Path(__file__).parents[1]]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ) for _ in range(2)]
+    said = b"".join(process.communicate()[0] for process in both).decode().splitlines()
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(said) == [f"trained only, seed {seed}" for seed in range(3)]
+    assert len([path for path in project.runs().iterdir() if path.is_dir()]) == 3
+
+
+def made_run(key: str, seed: int, **metrics: float) -> Run:
+    environment = {
+        "data": {"name": "set", "source": "here", "fingerprint": "f" * 64, "train_images": 100},
+        "device": "abacus",
+        "precision": "fp32",
+        "torch": "2.13.0",
+        "finished": "2026-11-21T10:00:00+00:00",
+    }
+    metrics = {"train_examples": 50, **metrics}
+    return Run(Path(key), {"seed": seed, "epochs": 3}, metrics, environment)
+
+
+@pytest.fixture
+def runs() -> Runs:
+    return Runs(
+        {
+            "a": [
+                made_run("k1", 0, test_accuracy=0.70, validation_loss=1.0),
+                made_run("k2", 1, test_accuracy=0.74, validation_loss=1.2),
+            ],
+            "b": [made_run("k3", 0, test_accuracy=0.71, validation_loss=0.9)],
+            "none": [],
+        }
+    )
+
+
+def test_mean_and_spread_on_paper(runs):
+    assert runs.mean("a", "test_accuracy") == pytest.approx(0.72)
+    assert runs.spread("a", "test_accuracy") == "0.720 ± 0.028"  # 0.04/√2
+    assert runs.spread("b", "test_accuracy") == "0.710"
+
+
+def test_best_takes_the_lowest_loss_and_the_highest_accuracy(runs):
+    assert runs.best("validation_loss") == "b"
+    assert runs.best("test_accuracy") == "a"
+
+
+def test_best_passes_over_what_diverged(runs):
+    diverged = runs | Runs({"nan": [made_run("k4", 0, validation_loss=float("nan"))]})
+    assert diverged.best("validation_loss") == "b"
+
+
+def test_table(runs):
+    expected = pd.DataFrame(
+        {"test accuracy": ["0.720 ± 0.028", "0.710"], "seeds": [2, 1]}, index=["a", "b"]
+    )
+    pd.testing.assert_frame_equal(runs.table({"test accuracy": "test_accuracy"}), expected)
+
+
+def test_a_name_that_is_not_there_is_answered_with_those_that_are(runs):
+    with pytest.raises(KeyError, match="'c'; there are 'a', 'b'"):
+        runs["c"]
+
+
+def test_provenance_names_data_size_seeds_device_and_keys(runs):
+    line = runs.provenance()
+    for part in ("set from here", "ffffffffffff…", "50 of 100", "3 epochs", "seeds 0, 1"):
+        assert part in line
+    for part in ("abacus", "fp32", "torch 2.13.0", "2026-11-21", "k1, k2, k3"):
+        assert part in line
+
+
+def test_full_scale_is_all_or_nothing(config, monkeypatch, runs):
+    module = sys.modules[sweep_function.__module__]
+    have = {0.1: runs["a"], 0.2: []}
+    monkeypatch.setattr(
+        module.store, "full_scale", lambda config: have[config.optimizer.learning_rate]
+    )
+    known = {"a": config}
+    assert list(full_scale(known)) == ["a"]
+    assert not full_scale(known | {"b": config.replace({"optimizer.learning_rate": 0.2})})
