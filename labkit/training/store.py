@@ -68,6 +68,14 @@ class Run:
     def key(self) -> str:
         return self.folder.name
 
+    def summary(self) -> str:
+        """One line: key, time, device, images × epochs, test accuracy."""
+        return (
+            f"{self.key}  {self.environment['finished'][:16]}  {self.environment['device']}  "
+            f"{self.metrics['train_examples']:,} images × {self.config['epochs']} epochs, "
+            f"seed {self.config['seed']}: test accuracy {self.metrics['test_accuracy']:.3f}"
+        )
+
     @cached_property
     def history(self) -> pd.DataFrame:
         """One row per validation: step, epoch, losses, accuracies, seconds since the start."""
@@ -156,6 +164,34 @@ def committed_runs() -> tuple[Run, ...]:
     return tuple(read(path.parent) for path in sorted(project.results().glob("**/config.json")))
 
 
+def local_runs() -> list[Run]:
+    """Every readable record made here, the oldest first."""
+    found = []
+    for path in project.runs().glob("[!.]*/config.json"):
+        with contextlib.suppress(ValueError):
+            found.append(read(path.parent))
+    return sorted(found, key=lambda run: run.environment["finished"])
+
+
+def commit() -> list[Run]:
+    """Copy the full-scale records made here to `reports/results/`, without their weights.
+
+    Full-scale is a run on all images of every split. A record that is there already stays.
+    """
+    copied = []
+    for run in local_runs():
+        subset = [
+            run.config["data"][f"{split}_images"] for split in ("train", "validation", "test")
+        ]
+        place = project.results() / run.key
+        if any(subset) or place.exists():
+            continue
+        shutil.copytree(run.folder, place, ignore=shutil.ignore_patterns(WEIGHTS))
+        copied.append(read(place))
+    committed_runs.cache_clear()
+    return copied
+
+
 def lock(config: Config, dataset: Dataset, device: str = "auto") -> FileLock:
     """Held while a run is trained, so that two processes that want it train it once."""
     project.runs().mkdir(parents=True, exist_ok=True)
@@ -242,7 +278,9 @@ def _code_alone(source: str) -> str:
     """The code without comments, docstrings and layout, none of which changes a run."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
 

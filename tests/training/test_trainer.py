@@ -10,7 +10,7 @@ from labkit.data import Dataset, Split
 from labkit.data.preprocess import scale
 from labkit.handcalc import Flatten, Linear
 from labkit.models import build
-from labkit.training import SGD, Adam, Augmentation, Config, ConfigError, Trainer, fit
+from labkit.training import SGD, Adam, Augmentation, ConfigError, Trainer, fit
 from labkit.training.trainer import reason_to_stop, validation_intervals
 
 CPU = torch.device("cpu")

@@ -1,0 +1,182 @@
+"""From notebooks to the report: run what changed, bind the sections, write the PDF."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from labkit import progress, project
+from labkit.report import execute
+from labkit.report.execute import Source
+from labkit.report.typst import Section, compile_pdf, document, failure, section
+
+
+@dataclass(frozen=True)
+class Part:
+    """One notebook's place in the report."""
+
+    source: Source
+    notebook: NotebookNode
+    seconds: float
+    executed: bool  # False: the notebook of an earlier call, still valid
+
+    @property
+    def failure(self) -> str | None:
+        return execute.failure(self.notebook)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a call of `report` made."""
+
+    pdf: Path
+    parts: tuple[Part, ...]
+
+    @property
+    def failed(self) -> bool:
+        return any(part.failure for part in self.parts)
+
+
+def resolve_profile(profile: str) -> str:
+    """`auto` is full where there is a CUDA GPU, else quick."""
+    if profile != "auto":
+        return profile
+    import torch  # not before it is needed: it takes longer to import than a cached report to write
+
+    return "full" if torch.cuda.is_available() else "quick"
+
+
+def report(
+    courses: Sequence[str] = (),
+    *,
+    profile: str = "auto",
+    output: Path | None = None,
+    fresh: bool = False,
+    show_code: bool = False,
+) -> Report:
+    """Execute the notebooks of `courses` (none: of all) and write their PDF.
+
+    Everything is checked before anything runs. A notebook whose source, settings and labkit are
+    unchanged is not executed again; one that fails is shown as failed, and the others stay.
+    """
+    profile = resolve_profile(profile)
+    folder = (output or project.root() / "reports" / "build") / profile
+    settings = execute.read_yaml(project.root() / "params" / "report.yaml")
+    sources = [
+        source
+        for course in courses or settings["courses"]
+        for source in execute.find_notebooks(course)
+    ]
+    chosen = {source: execute.settings(source, profile) for source in sources}
+    if fresh:
+        os.environ["LABKIT_FRESH"] = datetime.now(UTC).isoformat()
+
+    parts = []
+    for source in sources:
+        parts.append(_executed(source, chosen[source], folder, fresh))
+        _say(parts[-1])
+    name = "-".join(courses) or "report"
+    pdf = write_pdf(parts, folder / f"{name}.pdf", settings, profile, show_code=show_code)
+    return Report(pdf, tuple(parts))
+
+
+def run(
+    notebook: str, overrides: dict, *, profile: str = "auto", output: Path | None = None
+) -> Report:
+    """Execute one notebook with parameters of its own, and write its PDF."""
+    profile = resolve_profile(profile)
+    source = execute.find_notebook(notebook)
+    chosen = execute.settings(source, profile, overrides)
+    folder = (output or project.root() / "reports" / "build") / "run"
+    part = _executed(source, chosen, folder, fresh=False)
+    _say(part)
+    settings = execute.read_yaml(project.root() / "params" / "report.yaml")
+    pdf = write_pdf([part], folder / source.course / f"{source.stem}.pdf", settings, profile)
+    return Report(pdf, (part,))
+
+
+def write_pdf(
+    parts: Sequence[Part], path: Path, settings: dict, profile: str, *, show_code: bool = False
+) -> Path:
+    """Bind executed notebooks into the PDF at `path`, written whole or not at all."""
+    started = time.perf_counter()
+    sections: list[Section] = []
+    for part in parts:
+        if part.failure:
+            sections.append(failure(f"{part.source.name} did not run to its end", part.failure))
+        sections.append(section(part.notebook, show_code=show_code, name=f"{part.source.name}/"))
+    courses = dict.fromkeys(part.source.course for part in parts)
+    titles = [settings["courses"].get(course, course) for course in courses]
+    source, files = document(
+        sections,
+        title=settings["title"],
+        subtitle="; ".join(titles) if len(titles) == 1 else settings.get("subtitle", ""),
+        authors=settings.get("authors", ()),
+        date=_date(parts),
+        provenance={"Profile": profile},
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".pdf.tmp")
+    beside.write_bytes(compile_pdf(source, files))
+    beside.replace(path)
+    seconds = time.perf_counter() - started
+    print(f"{'PDF':40} {seconds:6.1f} s  {path}", file=sys.stderr)
+    return path
+
+
+def _executed(source: Source, chosen: dict, folder: Path, fresh: bool) -> Part:
+    started = time.perf_counter()
+    path = folder / "notebooks" / source.course / f"{source.stem}.ipynb"
+    key = execute.cache_key(source, chosen)
+    if not fresh and (notebook := _still_valid(path, key)) is not None:
+        return Part(source, notebook, time.perf_counter() - started, executed=False)
+    _fetch(source.data_sets)
+    relay = progress.Relay()
+    try:
+        notebook = execute.execute(source, chosen, path, relay)
+    finally:
+        relay.close()
+    if not execute.failure(notebook):
+        # only now, so that a notebook that was interrupted never counts as finished
+        notebook.metadata["labkit"] = {"key": key}
+        beside = path.with_suffix(".ipynb.tmp")
+        nbformat.write(notebook, beside)
+        beside.replace(path)
+    return Part(source, notebook, time.perf_counter() - started, executed=True)
+
+
+def _fetch(data_sets: Sequence[str]) -> None:
+    """Fetch here what the kernel will open: its download has a bar, and its failure an end."""
+    if data_sets:
+        from labkit.data import sources  # imports torch, which a report without runs can spare
+
+        for name in data_sets:
+            sources.fetch(name)
+
+
+def _still_valid(path: Path, key: str) -> NotebookNode | None:
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (OSError, ValueError):  # never made, or damaged: made anew
+        return None
+    return notebook if notebook.metadata.get("labkit", {}).get("key") == key else None
+
+
+def _say(part: Part) -> None:
+    state = "failed" if part.failure else "executed" if part.executed else "unchanged"
+    print(f"{part.source.name:40} {part.seconds:6.1f} s  {state}", file=sys.stderr)
+    if part.failure:
+        print(f"  {part.failure}", file=sys.stderr)
+
+
+def _date(parts: Sequence[Part]) -> str:
+    """The day on which the newest notebook was executed: the same input gives the same bytes."""
+    ends = [part.notebook.metadata.get("papermill", {}).get("end_time") or "" for part in parts]
+    newest = max(ends, default="")
+    return datetime.fromisoformat(newest).strftime("%-d %B %Y") if newest else ""

@@ -1,0 +1,340 @@
+"""Notebooks through papermill, with what papermill leaves open put right in one place.
+
+- Parameters are checked before anything runs: an unknown name or a value of the wrong type is
+  refused, as is a notebook without a `parameters` cell (papermill would only warn).
+- Each kernel talks over sockets in a private folder: parallel kernels cannot take each other's
+  ports.
+- Progress bars of the kernel are drawn here and stay out of the notebook.
+"""
+
+import ast
+import difflib
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_output
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from ruamel.yaml import YAML, YAMLError
+from traitlets.config import Config
+
+import labkit
+from labkit import progress, project
+from labkit.errors import UsageError
+
+PROFILES = ("smoke", "quick", "full")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One assignment of a parameters cell: `epochs: int = 2  # passes over the images`."""
+
+    name: str
+    type: Any
+    default: Any
+
+    def check(self, value: Any, notebook: str) -> None:
+        """Raise UsageError unless `value` is of this parameter's type."""
+        try:
+            TypeAdapter(self.type, config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError:
+            name = getattr(self.type, "__name__", None)
+            wanted = name if name and not hasattr(self.type, "__args__") else str(self.type)
+            raise UsageError(
+                f"parameter {self.name!r} of {notebook}: {value!r} is not of type {wanted} "
+                f"(the notebook's own value is {self.default!r})"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A notebook as it is written: `notebooks/<course>/<stem>.py`, with its params file."""
+
+    course: str
+    stem: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.course}/{self.stem}"
+
+    @property
+    def path(self) -> Path:
+        return project.root() / "notebooks" / self.course / f"{self.stem}.py"
+
+    @property
+    def params_path(self) -> Path:
+        return project.root() / "params" / self.course / f"{self.stem}.yaml"
+
+    def read(self) -> NotebookNode:
+        """The notebook, without outputs."""
+        return jupytext.read(self.path, fmt="py:percent")
+
+    @property
+    def data_sets(self) -> list[str]:
+        """The data sets that its runs need, as the params file names them."""
+        return self._given().get("data") or []
+
+    def _given(self) -> dict[str, Any]:
+        given = read_yaml(self.params_path)
+        unknown = set(given) - {"title", "data", *PROFILES}
+        if unknown:
+            raise UsageError(
+                f"{self.params_path.name}: unknown key {sorted(unknown)[0]!r}; "
+                f"the keys are title, data, {', '.join(PROFILES)}"
+            )
+        return given
+
+    def params(self, profile: str) -> dict[str, Any]:
+        """What the params file overrides for `profile`."""
+        given = self._given()
+        overrides = given.get(profile) or {}
+        if not isinstance(overrides, dict):
+            raise UsageError(
+                f"{self.params_path.name}: {profile} is {overrides!r}; write {{name: value, …}}"
+            )
+        return overrides
+
+
+def find_notebooks(course: str | None = None) -> list[Source]:
+    """The notebooks of one course or of all, in the order of their names."""
+    folder = project.root() / "notebooks"
+    paths = sorted(folder.glob(f"{course or '*'}/*.py"))
+    if not paths:
+        there = sorted({path.parent.name for path in folder.glob("*/*.py")})
+        raise UsageError(f"no course {course!r}{_nearest(course or '', there)}")
+    return [Source(path.parent.name, path.stem) for path in paths]
+
+
+def find_notebook(name: str) -> Source:
+    """The notebook that `name` means: `tdt4265/task2`, a longer part of it, or a path."""
+    wanted = re.sub(r"^.*notebooks/|\.(py|ipynb)$", "", name)
+    every = find_notebooks()
+    matching = [source for source in every if source.name.startswith(wanted)]
+    exact = [source for source in matching if source.name == wanted]
+    if exact or len(matching) == 1:
+        return (exact or matching)[0]
+    if matching:
+        names = ", ".join(source.name for source in matching)
+        raise UsageError(f"notebook {name!r} could be {names}; give more of its name")
+    raise UsageError(f"no notebook {name!r}{_nearest(wanted, [source.name for source in every])}")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML 1.2 file of keys and values (so `1e-3` is a number, as PyYAML's 1.1 has it not)."""
+    try:
+        content = YAML(typ="safe").load(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing; write it beside those of the others") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark else ""
+        raise UsageError(f"{path.name}: {place}{getattr(error, 'problem', error)}") from None
+    if not isinstance(content or {}, dict):
+        raise UsageError(f"{path.name}: it holds no keys; write `name: value` lines")
+    return dict(content or {})
+
+
+def parse_overrides(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """`("epochs=3", "seeds=[0, 1]")` as a dictionary; values are YAML."""
+    overrides = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"-p {pair!r} is no parameter; write -p name=value")
+        try:
+            overrides[name] = YAML(typ="safe").load(value)
+        except YAMLError:
+            raise UsageError(f"-p {pair!r}: the value is no YAML; put quotes around it") from None
+    return overrides
+
+
+def parameters(notebook: NotebookNode, name: str) -> dict[str, Parameter]:
+    """The parameters that the notebook's `parameters` cell assigns, by name."""
+    cells = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", [])
+    ]
+    if not cells:
+        raise UsageError(
+            f"{name} has no parameters cell; tag the cell that assigns them with `parameters`"
+        )
+    found = {}
+    for statement in ast.parse(cells[0].source).body:
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id=key), value=ast.expr() as value):
+                annotation = eval(ast.unparse(statement.annotation), {})
+            case ast.Assign(targets=[ast.Name(id=key)], value=value):
+                annotation = None
+            case _:
+                line = ast.unparse(statement)
+                raise UsageError(f"{name}: the parameters cell holds {line!r}, no plain assignment")
+        try:
+            default = ast.literal_eval(value)
+        except ValueError:
+            raise UsageError(
+                f"{name}: parameter {ast.unparse(statement)!r} is computed; give a plain value"
+            ) from None
+        found[key] = Parameter(key, annotation or _type_of(default), default)
+    return found
+
+
+def check_parameters(source: Source, overrides: Mapping[str, Any]) -> None:
+    """Raise UsageError for an override that the notebook does not have, or of the wrong type."""
+    known = parameters(source.read(), source.name)
+    for name, value in overrides.items():
+        if name not in known:
+            raise UsageError(f"{source.name} has no parameter {name!r}{_nearest(name, [*known])}")
+        known[name].check(value, source.name)
+
+
+def settings(source: Source, profile: str, overrides: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """What a run of `source` in `profile` sets: its params file, then `overrides`; checked."""
+    chosen = {**source.params(profile), **overrides}
+    if "profile" in parameters(source.read(), source.name):
+        chosen.setdefault("profile", profile)
+    check_parameters(source, chosen)
+    return chosen
+
+
+def cache_key(source: Source, chosen: Mapping[str, Any]) -> str:
+    """Changes when an executed notebook would: with its source, settings, or labkit itself."""
+    digest = hashlib.sha256(source.path.read_bytes())
+    digest.update(json.dumps(dict(chosen), sort_keys=True).encode())
+    package = Path(labkit.__file__).parent
+    inputs = [path for path in sorted(package.rglob("*.py")) if "report" not in path.parts[-2:]]
+    inputs += sorted((project.root() / "reports").glob("published.yaml"))
+    for path in inputs:
+        digest.update(path.read_bytes())
+    for path in sorted(project.results().rglob("metrics.json")):
+        digest.update(path.parent.name.encode())
+    return digest.hexdigest()[:16]
+
+
+def execute(
+    source: Source, chosen: Mapping[str, Any], output: Path, relay: progress.Relay
+) -> NotebookNode:
+    """Run `source` with the (checked) parameters `chosen`; the executed notebook is at `output`.
+
+    A cell that raises ends the run; its traceback stays in the returned notebook (`failure`).
+    """
+    notebook = source.read()
+    # the interpreter's own kernel, whichever the author's editor wrote down
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return papermill.execute_notebook(
+            notebook,
+            output,
+            parameters=dict(chosen),
+            engine_name="labkit",
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            relay=relay,
+            title=source.name,
+        )
+    except papermill.PapermillExecutionError:
+        failed = nbformat.read(output, as_version=4)
+        # papermill's own banner repeats what the failing cell shows
+        failed.cells = [
+            cell
+            for cell in failed.cells
+            if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
+        ]
+        return failed
+    except DeadKernelError as error:
+        died = nbformat.read(output, as_version=4)
+        message = "the kernel died, most often for want of memory"
+        error = new_output(
+            "error", ename="DeadKernelError", evalue=message, traceback=str(error).splitlines()
+        )
+        died.cells.append(new_code_cell(outputs=[error]))
+        nbformat.write(died, output)
+        return died
+
+
+def failure(notebook: NotebookNode) -> str | None:
+    """The one-line error of a notebook whose run failed, else None."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return f"{output.ename}: {output.evalue}"
+    return None
+
+
+class _Client(PapermillNotebookClient):
+    """Hands the kernel's progress bars to `relay` instead of keeping them as outputs."""
+
+    relay: progress.Relay
+
+    def process_message(self, msg, cell, cell_index):
+        state = msg["content"].get("data", {}).get(progress.MIME)
+        if state is None:
+            return super().process_message(msg, cell, cell_index)
+        self.relay.show(state)
+        return None
+
+
+class _Engine(NBClientEngine):
+    """papermill's engine with our client, private sockets and a bar over the cells."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, *, relay, title, **options):
+        code_cells = sum(cell.cell_type == "code" for cell in nb_man.nb.cells)
+        with (
+            tempfile.TemporaryDirectory(prefix="labkit-") as sockets,
+            # what the kernel says outside of cells is of interest only when it dies
+            open(os.path.join(sockets, "log"), "w+") as log,
+            progress.bar(code_cells, title, unit="cell") as bar,
+        ):
+            manager = {"transport": "ipc", "ip": os.path.join(sockets, "kernel")}
+            client = _Client(
+                nb_man,
+                kernel_name=kernel_name,
+                timeout=None,
+                config=Config({"KernelManager": manager}),
+                on_cell_complete=lambda cell, cell_index: bar.update(),
+            )
+            client.relay = relay
+            environment = {**os.environ, progress.RELAY_VARIABLE: "1"}
+            try:
+                return client.execute(
+                    env=environment, cwd=str(project.root()), stdout=log, stderr=log
+                )
+            except DeadKernelError:
+                log.seek(0)
+                last_words = log.read().strip()[-2000:]
+                raise DeadKernelError(last_words or "it left no message") from None
+
+
+papermill_engines.register("labkit", _Engine)
+# its own look at the parameters does not understand `int | None` and warns of what is checked here
+logging.getLogger("papermill").setLevel(logging.ERROR)
+
+
+def _type_of(default: Any) -> Any:
+    if isinstance(default, list):
+        kinds = {type(item) for item in default}
+        return list[kinds.pop()] if len(kinds) == 1 else list
+    return Any if default is None else type(default)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    there = f"; there are {', '.join(known)}"
+    return f"; did you mean {near[0]!r}?" if near else there

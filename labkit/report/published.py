@@ -1,0 +1,41 @@
+"""What the four reports printed (`reports/published.yaml`), beside what was measured."""
+
+from functools import cache
+
+import pandas as pd
+
+from labkit import project
+from labkit.report.execute import read_yaml
+from labkit.training import Runs
+
+
+@cache
+def _values() -> dict:
+    return read_yaml(project.root() / "reports" / "published.yaml")
+
+
+def published(question: str) -> dict[str, float]:
+    """The values that a report prints for a question, by metric: `published("tdt4265/2b")`."""
+    course, _, part = question.partition("/")
+    try:
+        return dict(_values()[course][part])
+    except KeyError:
+        there = ", ".join(f"{c}/{q}" for c, parts in _values().items() for q in parts)
+        raise KeyError(f"nothing published for {question!r}; there are {there}") from None
+
+
+def beside_published(runs: Runs, names: dict[str, str]) -> pd.DataFrame:
+    """Published and measured values side by side: `names` maps a question to its name in `runs`.
+
+    Names that `runs` does not hold are shown as not measured.
+    """
+    rows = []
+    for question, name in names.items():
+        for metric, value in published(question).items():
+            row = {"task": question.partition("/")[2], "metric": metric.replace("_", " ")}
+            row["published"] = f"{value:g}"
+            row["measured"] = runs.spread(name, metric) if name in runs else "not measured"
+            row["seeds"] = len(runs[name]) if name in runs else 0
+            row["difference"] = f"{runs.mean(name, metric) - value:+.3f}" if name in runs else "–"
+            rows.append(row)
+    return pd.DataFrame(rows).set_index(["task", "metric"])

@@ -1,0 +1,191 @@
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from pypdf import PdfReader
+from report_project import write_notebook
+
+from labkit.errors import UsageError
+from labkit.report import build
+
+BAD = '# %% tags=["parameters"]\nn = 1\n\n# %%\nprint("so far")\n1 / 0\n'
+SLOW = """
+# %% tags=["parameters"]
+n = 1
+
+# %%
+print("started", flush=True)
+import pathlib, time
+pathlib.Path("started").touch()
+time.sleep(60)
+"""
+
+
+def text(pdf: Path) -> str:
+    return "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.read_bytes())).pages)
+
+
+def labkit(*arguments: str, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "labkit.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ, **options)
+
+
+def test_a_report_holds_what_its_notebooks_print(mini):
+    made = build.report(profile="quick")
+    assert made.pdf == mini / "reports/build/quick/report.pdf"
+    assert not made.failed
+    words = text(made.pdf)
+    for part in ("Mini report", "Somebody", "Contents", "One", "count is 2", "quick"):
+        assert part in words
+
+
+def test_a_second_report_executes_nothing_and_gives_the_same_bytes(mini):
+    first = build.report(profile="smoke")
+    before = first.pdf.read_bytes()
+    second = build.report(profile="smoke")
+    assert [part.executed for part in first.parts] == [True]
+    assert [part.executed for part in second.parts] == [False]
+    assert second.pdf.read_bytes() == before
+
+
+def test_a_changed_word_executes_its_notebook_alone(mini):
+    source = (mini / "notebooks/mini/one.py").read_text()
+    write_notebook(mini, "two", source.replace("# # One", "# # Two"))
+    build.report(profile="smoke")
+    write_notebook(mini, "two", source.replace("# # One", "# # Second"))
+    made = build.report(profile="smoke")
+    assert {part.source.stem: part.executed for part in made.parts} == {"one": False, "two": True}
+    assert "Second" in text(made.pdf)
+
+
+def test_fresh_executes_everything_again(mini, monkeypatch):
+    monkeypatch.setenv("LABKIT_FRESH", "")  # so that what `fresh` sets is undone after the test
+    build.report(profile="smoke")
+    assert [part.executed for part in build.report(profile="smoke", fresh=True).parts] == [True]
+
+
+def test_profiles_do_not_share_notebooks(mini):
+    assert "count is 1" in text(build.report(profile="smoke").pdf)
+    assert "count is 10 rate is 0.001" in text(build.report(profile="full").pdf)
+    assert "count is 1 " in text(build.report(profile="smoke").pdf)
+
+
+def test_a_course_has_a_pdf_of_its_own(mini):
+    assert build.report(["mini"], profile="smoke").pdf.name == "mini.pdf"
+
+
+def test_output_goes_where_it_is_told(mini, tmp_path):
+    made = build.report(profile="smoke", output=tmp_path / "elsewhere")
+    assert made.pdf == tmp_path / "elsewhere/smoke/report.pdf"
+    assert not (mini / "reports/build").exists()
+
+
+def test_a_failing_notebook_is_shown_and_the_others_stay(mini, capsys):
+    write_notebook(mini, "bad", BAD)
+    made = build.report(profile="smoke")
+    assert made.failed
+    words = text(made.pdf)
+    assert "ZeroDivisionError" in words
+    assert "so far" in words
+    assert "count is" in words
+    assert "ZeroDivisionError: division by zero" in capsys.readouterr().err
+    # mended, it runs, and only it
+    write_notebook(mini, "bad", BAD.replace("1 / 0", "1 / 1"))
+    made = build.report(profile="smoke")
+    assert {part.source.stem: part.executed for part in made.parts} == {"bad": True, "one": False}
+    assert not made.failed
+
+
+def test_a_failed_notebook_is_tried_again(mini):
+    write_notebook(mini, "bad", BAD)
+    build.report(profile="smoke")
+    made = build.report(profile="smoke")
+    assert {part.source.stem: part.executed for part in made.parts} == {"bad": True, "one": False}
+
+
+def test_nothing_runs_when_any_setting_is_wrong(mini):
+    write_notebook(mini, "two", '# %% tags=["parameters"]\nn = 1\n', "{smoke: {m: 2}}")
+    with pytest.raises(UsageError, match="mini/two has no parameter 'm'"):
+        build.report(profile="smoke")
+    assert not (mini / "reports/build").exists()
+
+
+def test_a_damaged_executed_notebook_is_made_anew(mini):
+    build.report(profile="smoke")
+    path = mini / "reports/build/smoke/notebooks/mini/one.ipynb"
+    path.write_text(path.read_text()[:-100])
+    assert [part.executed for part in build.report(profile="smoke").parts] == [True]
+
+
+def test_the_date_is_that_of_the_newest_notebook(mini):
+    build.report(profile="smoke")
+    path = mini / "reports/build/smoke/notebooks/mini/one.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.papermill.end_time = "2024-02-29T12:00:00+00:00"
+    nbformat.write(notebook, path)
+    assert "29 February 2024" in text(build.report(profile="smoke").pdf)
+
+
+class TestCommand:
+    def test_report_prints_the_place_of_the_pdf(self, mini):
+        done = labkit("report", "--profile", "smoke")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == str(mini / "reports/build/smoke/report.pdf")
+        assert "executed" in done.stderr
+
+    def test_a_failing_notebook_makes_the_status_1(self, mini):
+        write_notebook(mini, "bad", BAD)
+        done = labkit("report", "--profile", "smoke")
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+
+    def test_run_sets_parameters(self, mini):
+        done = labkit("run", "mini/one", "-p", "count=5", "-p", "sizes=[3]")
+        assert done.returncode == 0, done.stderr
+        assert "count is 5 rate is 0.5 limit is None sizes are [3]" in " ".join(
+            text(Path(done.stdout.strip())).split()
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["run", "mini/one", "-p", "cout=3"], "did you mean 'count'?"),
+            (["run", "mini/one", "-p", "count=x"], "'x' is not of type int"),
+            (["run", "mini/one", "-p", "count"], "write -p name=value"),
+            (["run", "mini/oen"], "did you mean 'mini/one'?"),
+            (["report", "mni"], "did you mean 'mini'?"),
+            (["report", "--profile", "huge"], "'huge' is not one of"),
+            (["report", "--fesh"], "--fresh"),
+            (["data", "fetch", "cifar11"], "cifar10"),
+        ],
+    )
+    def test_what_cannot_be_done_is_status_2_and_one_line(self, mini, arguments, message):
+        done = labkit(*arguments)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_ctrl_c_stops_cleanly_and_keeps_what_was_finished(self, mini):
+        write_notebook(mini, "slow", SLOW)  # after `one` in the order of names
+        command = [sys.executable, "-m", "labkit.cli", "report", "--profile", "smoke"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
+        deadline = time.monotonic() + 120
+        while not (mini / "started").exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "interrupted" in said
+        assert "Traceback" not in said
+        write_notebook(mini, "slow", SLOW.replace("time.sleep(60)", "pass"))
+        again = build.report(profile="smoke")
+        states = {part.source.stem: part.executed for part in again.parts}
+        assert states == {"one": False, "slow": True}

@@ -1,0 +1,122 @@
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from labkit import figures
+from labkit.training import Run, Runs
+
+
+def made_run(seed: int, accuracy: float) -> Run:
+    environment = {
+        "data": {"name": "set", "source": "here", "fingerprint": "f" * 64, "train_images": 100},
+        "device": "abacus",
+        "precision": "fp32",
+        "torch": "2.13.0",
+        "finished": "2026-11-21T10:00:00+00:00",
+    }
+    metrics = {"train_examples": 50, "test_accuracy": accuracy}
+    run = Run(Path(f"key{seed}{accuracy}"), {"seed": seed, "epochs": 2}, metrics, environment)
+    run.__dict__["history"] = pd.DataFrame(
+        {
+            "epoch": [1.0, 2.0],
+            "train_loss": [1.0, 0.5 + seed],
+            "validation_loss": [1.5, 1.25],
+            "train_accuracy": [0.4, 0.6],
+            "validation_accuracy": [0.3, accuracy],
+        }
+    )
+    return run
+
+
+@pytest.fixture
+def runs() -> Runs:
+    return Runs(
+        {
+            "base": [made_run(0, 0.5), made_run(1, 0.6)],
+            "better": [made_run(0, 0.55), made_run(1, 0.7)],
+        }
+    )
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list:
+    """What `show` displays, as (data, metadata)."""
+    calls = []
+    monkeypatch.setattr(
+        figures, "display", lambda data, metadata, raw: calls.append((data, metadata["labkit"]))
+    )
+    return calls
+
+
+def test_curves_are_means_over_seeds_with_their_range(runs):
+    losses, accuracies = figures.learning_curves(runs).axes
+    assert losses.get_ylabel() == "loss (nats)"
+    assert accuracies.get_ylabel() == "accuracy"
+    lines = {line.get_label(): line for line in losses.lines}
+    assert list(lines) == [f"{n}, {s}" for n in ("base", "better") for s in ("train", "validation")]
+    assert lines["base, train"].get_xdata().tolist() == [1.0, 2.0]
+    assert lines["base, train"].get_ydata().tolist() == [1.0, 1.0]  # (0.5 + 1.5)/2
+    # the same colour for the same run, another line for another split: readable in grey
+    assert lines["base, train"].get_color() == lines["base, validation"].get_color()
+    assert lines["base, train"].get_linestyle() != lines["base, validation"].get_linestyle()
+    band = losses.collections[0].get_paths()[0].get_extents()
+    assert (band.ymin, band.ymax) == (0.5, 1.5)
+
+
+def test_runs_of_different_length_are_drawn_as_far_as_they_go(runs):
+    short = made_run(2, 0.5)
+    short.__dict__["history"] = short.history.iloc[:1]
+    (line, *_), *_ = [
+        panel.lines
+        for panel in figures.learning_curves(Runs({"base": [short, *runs["base"]]})).axes
+    ]
+    assert line.get_xdata().tolist() == [1.0, 2.0]
+
+
+def test_comparison_pairs_seeds(runs):
+    axes = figures.comparison(runs, "test_accuracy", reference="base", title="points").axes[0]
+    (bar,) = axes.patches
+    assert bar.get_width() == pytest.approx(7.5)  # (5 + 10)/2 points
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert dots[0].get_xdata() == pytest.approx([5, 10])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["better"]
+
+
+def test_show_gives_a_figure_its_caption_and_provenance(runs, shown):
+    figures.show(
+        figures.learning_curves(runs), "Curves.", label="fig-a", runs=runs, profile="quick"
+    )
+    (data, about), *_ = shown
+    assert data["image/svg+xml"].lstrip().startswith("<?xml")
+    assert (about["kind"], about["caption"], about["label"]) == ("figure", "Curves.", "fig-a")
+    assert about["provenance"].startswith("Profile quick. set from here")
+    assert "Curves." in data["text/html"]
+
+
+def test_show_gives_a_table_one_line_of_headings(shown):
+    table = pd.DataFrame({"x": ["<1>"]}, index=pd.Index(["a"], name="row"))
+    figures.show(table, "A table.")
+    (data, about), *_ = shown
+    assert about["kind"] == "table"
+    headings, *rows = re.findall(r"<tr.*?</tr>", data["text/html"], flags=re.DOTALL)
+    assert re.findall(r"<th>(.*?)</th>", headings) == ["row", "x"]
+    assert re.findall(r"<td>(.*?)</td>", rows[0]) == ["a", "&lt;1&gt;"]
+
+
+def test_the_same_figure_gives_the_same_bytes(runs, shown):
+    for _ in range(2):
+        figures.show(figures.learning_curves(runs), "Curves.")
+    assert shown[0] == shown[1]
+
+
+def test_a_legend_fits_into_the_width():
+    long = Runs({f"a name as long as this, {i}": [made_run(0, 0.5)] for i in range(4)})
+    figure = figures.learning_curves(long)
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
