@@ -119,7 +119,7 @@ def write_pdf(
         subtitle="; ".join(titles) if len(titles) == 1 else settings.get("subtitle", ""),
         authors=settings.get("authors", ()),
         date=_date(parts),
-        provenance={"Profile": profile},
+        provenance={"Profile": profile, **_data(parts)},
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".pdf.tmp")
@@ -136,7 +136,7 @@ def _executed(source: Source, chosen: dict, folder: Path, fresh: bool) -> Part:
     key = execute.cache_key(source, chosen)
     if not fresh and (notebook := _still_valid(path, key)) is not None:
         return Part(source, notebook, time.perf_counter() - started, executed=False)
-    _fetch(source.data_sets)
+    data = _fetch(source.data_sets)
     relay = progress.Relay()
     try:
         notebook = execute.execute(source, chosen, path, relay)
@@ -144,20 +144,26 @@ def _executed(source: Source, chosen: dict, folder: Path, fresh: bool) -> Part:
         relay.close()
     if not execute.failure(notebook):
         # only now, so that a notebook that was interrupted never counts as finished
-        notebook.metadata["labkit"] = {"key": key}
+        notebook.metadata["labkit"] = {"key": key, "data": data}
         beside = path.with_suffix(".ipynb.tmp")
         nbformat.write(notebook, beside)
         beside.replace(path)
     return Part(source, notebook, time.perf_counter() - started, executed=True)
 
 
-def _fetch(data_sets: Sequence[str]) -> None:
-    """Fetch here what the kernel will open: its download has a bar, and its failure an end."""
-    if data_sets:
-        from labkit.data import sources  # imports torch, which a report without runs can spare
+def _fetch(data_sets: Sequence[str]) -> dict[str, str]:
+    """Fetch here what the kernel will open: its download has a bar, and its failure an end.
 
-        for name in data_sets:
-            sources.fetch(name)
+    Returns where each set came from, for the title page.
+    """
+    if not data_sets:
+        return {}
+    from labkit.data import sources  # imports torch, which a report without runs can spare
+
+    for name in data_sets:
+        sources.fetch(name)
+    known = {name: sources.status(name) for name in data_sets}
+    return {name: f"{it.source}, sha256 {it.fingerprint}" for name, it in known.items()}
 
 
 def _still_valid(path: Path, key: str) -> NotebookNode | None:
@@ -173,6 +179,15 @@ def _say(part: Part) -> None:
     print(f"{part.source.name:40} {part.seconds:6.1f} s  {state}", file=sys.stderr)
     if part.failure:
         print(f"  {part.failure}", file=sys.stderr)
+
+
+def _data(parts: Sequence[Part]) -> dict[str, str]:
+    """Every data set of the report, with its source and fingerprint."""
+    found = {}
+    for part in parts:
+        for name, source in part.notebook.metadata.get("labkit", {}).get("data", {}).items():
+            found[f"Data: {name}"] = source
+    return found
 
 
 def _date(parts: Sequence[Part]) -> str:

@@ -57,9 +57,7 @@ def test_each_image_turns_by_its_own_angle_within_the_limit():
 def test_the_generator_decides(seed):
     images = torch.randn(32, 3, 8, 8)
     for function in (augment.flip, lambda x, g: augment.rotate(x, 20.0, g)):
-        assert torch.equal(
-            function(images, generator(seed)), function(images, generator(seed))
-        )
+        assert torch.equal(function(images, generator(seed)), function(images, generator(seed)))
         assert not torch.equal(
             function(images, generator(seed)), function(images, generator(seed + 1))
         )

@@ -1,0 +1,563 @@
+"""Executed notebooks as Typst markup and as PDF, alone or bound into one report.
+
+The way of a notebook: its cells become blocks of Typst; whatever in them is Markdown, HTML or
+LaTeX is converted by one pandoc process; the blocks are tried, and one that Typst refuses is
+replaced by its plain source. A `Section` therefore always compiles. `template.typ` holds the look.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote, unquote_to_bytes
+
+import pypandoc
+import typst
+from nbconvert.exporters import Exporter
+from nbformat import NotebookNode
+from traitlets import Bool, default
+
+TEMPLATE = Path(__file__).with_name("template.typ")
+PANDOC_SCRIPT = Path(__file__).with_name("pandoc.lua")
+
+HIDDEN_INPUT = {"remove_input", "remove-input", "hide-input", "parameters", "injected-parameters"}
+HIDDEN_OUTPUT = {"remove_output", "remove-output", "hide-output"}
+HIDDEN_CELL = {"remove_cell", "remove-cell", "hide-cell"}
+
+PICTURES = {
+    "image/svg+xml": "svg",
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+    "application/pdf": "pdf",
+}
+MARKUP = {"text/markdown": "markdown", "text/html": "html", "text/latex": "latex"}
+
+TRACEBACK_LINES = 24
+LONGEST_WHOLE_TABLE = 24  # rows; a table of more may go over pages
+LONGEST_HTML = 200_000  # characters; beyond it comes the text form, except for tables
+
+
+class TypesettingError(RuntimeError):
+    """Typst refused a document; the message holds the line of source."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report: Typst markup, and the picture files that it names."""
+
+    body: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------------------ public functions
+
+
+def section(
+    notebook: NotebookNode,
+    *,
+    show_code: bool = False,
+    name: str = "",
+    heading_offset: int = 0,
+    folder: Path | None = None,
+) -> Section:
+    """An executed notebook as a section.
+
+    `name` prefixes file names and labels, and must differ between the sections of one document.
+    `folder` is where pictures that the Markdown links by relative path are looked for.
+    """
+    language = notebook.metadata.get("language_info", {}).get("name", "python")
+    writer = _Writer(name, folder)
+    for cell in notebook.cells:
+        writer.cell(cell, show_code, language)
+    return writer.section(heading_offset)
+
+
+def markdown(text: str, *, name: str = "", heading_offset: int = 0) -> Section:
+    """Markdown as a section."""
+    writer = _Writer(name, None)
+    writer.markdown(text)
+    return writer.section(heading_offset)
+
+
+def failure(title: str, message: str) -> Section:
+    """A marked box that says what is missing from the report, and why."""
+    return Section(_call("failure", title, message=_plain(message)))
+
+
+def document(
+    sections: Iterable[Section],
+    *,
+    title: str,
+    subtitle: str = "",
+    authors: Sequence[str] = (),
+    date: str = "",
+    abstract: str = "",
+    provenance: Mapping[str, str] | None = None,
+    contents: bool = True,
+) -> tuple[str, dict[str, bytes]]:
+    """The source and the files of a whole report; `abstract` is Markdown, the rest plain text."""
+    sections = list(sections)
+    opening = markdown(abstract, name="abstract")
+    start = _call(
+        "show: report.with",
+        title=title,
+        subtitle=subtitle,
+        authors=tuple(authors),
+        date=date,
+        abstract=_Markup(opening.body),
+        provenance=tuple((provenance or {}).items()),
+        contents=contents,
+    )
+    body = "\n\n".join(part.body for part in sections)
+    files = {name: data for part in sections for name, data in part.files.items()}
+    return f"{_template()}\n{start}\n\n{body}\n", files
+
+
+def compile_pdf(source: str, files: Mapping[str, bytes]) -> bytes:
+    """The PDF of a Typst source; the same bytes for the same input."""
+    with _on_disk(source, files) as main:
+        try:
+            return typst.compile(main, root=main.parent, ignore_system_fonts=True)
+        except RuntimeError as error:
+            message = getattr(error, "diagnostic", str(error))
+            message = re.sub(rf"[^\s(]*{main.parent.name}/", "", message)
+            raise TypesettingError(message) from error
+
+
+class TypstExporter(Exporter):
+    """`jupyter nbconvert --to typst`: one `.typ` with its look inside, pictures beside it."""
+
+    show_code = Bool(False, help="Show the code cells' source.").tag(config=True)
+    export_from_notebook = "Typst"
+    output_mimetype = "text/vnd.typst"
+
+    @default("file_extension")
+    def _file_extension_default(self) -> str:
+        return ".typ"
+
+    def from_notebook_node(self, nb, resources=None, **kw):
+        nb, resources = super().from_notebook_node(nb, resources, **kw)
+        metadata = resources.get("metadata", {})
+        title, nb = _split_title(nb)
+        name = resources.get("output_files_dir") or "notebook_files"
+        part = section(
+            nb, show_code=self.show_code, name=f"{name}/", folder=Path(metadata.get("path") or ".")
+        )
+        title = markdown(title).body if title else _call("text", metadata.get("name", "Notebook"))
+        start = _call("show: article.with", title=_Markup(title))
+        resources["outputs"] = {**(resources.get("outputs") or {}), **part.files}
+        return f"{_template()}\n{start}\n\n{part.body}\n", resources
+
+
+class TypstPDFExporter(TypstExporter):
+    """`jupyter nbconvert --to typstpdf`: the notebook as PDF."""
+
+    export_from_notebook = "PDF via Typst"
+    output_mimetype = "application/pdf"
+
+    @default("file_extension")
+    def _file_extension_default(self) -> str:
+        return ".pdf"
+
+    def from_notebook_node(self, nb, resources=None, **kw):
+        source, resources = super().from_notebook_node(nb, resources, **kw)
+        return compile_pdf(source, resources.pop("outputs")), resources
+
+
+# ------------------------------------------------------------------------------ Typst as text
+
+
+class _Markup(str):
+    """Typst markup; a plain str becomes a quoted string, which Typst takes literally."""
+
+
+def _typst(value) -> str:
+    match value:
+        case _Markup():
+            return f"[{value}]"
+        case str():
+            return '"' + _clean(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        case bool():
+            return str(value).lower()
+        case float() | int():
+            return f"{value}pt"
+        case tuple():
+            return "(" + "".join(f"{_typst(item)}, " for item in value) + ")"
+    raise TypeError(f"no Typst form for {value!r}")
+
+
+def _call(function: str, *values, **named) -> str:
+    arguments = [_typst(value) for value in values]
+    arguments += [f"{key}: {_typst(value)}" for key, value in named.items()]
+    return f"#{function}({', '.join(arguments)})"
+
+
+@cache
+def _template() -> str:
+    return TEMPLATE.read_text(encoding="utf-8")
+
+
+@contextmanager
+def _on_disk(source: str, files: Mapping[str, bytes]) -> Iterator[Path]:
+    with TemporaryDirectory(prefix="labkit-typst-") as folder:
+        for name, data in {"main.typ": source.encode(), **files}.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        yield Path(folder, "main.typ")
+
+
+def _compiles(markup: str, files: Mapping[str, bytes]) -> bool:
+    with _on_disk(f"{_template()}\n#show: style\n{markup}\n", files) as main:
+        try:  # a query lays the document out, and spares the PDF
+            typst.query(main, "<none>", root=main.parent, ignore_system_fonts=True)
+        except RuntimeError:
+            return False
+    return True
+
+
+# ------------------------------------------------------------------------------ plain text
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-_]?")
+
+
+def _clean(text: str) -> str:
+    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _terminal(text: str) -> str:
+    """What a terminal shows in the end: no colours, and only the last state of a progress bar."""
+    lines = _ANSI.sub("", text).replace("\r\n", "\n").split("\n")
+    states = ([part for part in line.split("\r") if part.strip()] for line in lines)
+    shown = (re.sub(r"[^\b]\x08", "", parts[-1]) if parts else "" for parts in states)
+    return "\n".join(line.expandtabs(8).rstrip() for line in shown).strip("\n")
+
+
+def _plain(value) -> str:
+    """The text of a MIME value: nbformat allows a string, a list of lines, or JSON."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        value = "".join(value)
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+# Jupyter renders these environments without dollars around them; CommonMark does not know them.
+_BARE_MATH = re.compile(
+    r"(?P<kept>^(?P<fence>`{3,}|~{3,}).*?^(?P=fence)|(?P<ticks>`+)[^`]+(?P=ticks)"
+    r"|\$\$.*?\$\$|\$[^$\n]+\$)"
+    r"|\\begin\{(?P<name>(?:align|equation|gather|multline|eqnarray|alignat)\*?)\}.*?\\end\{(?P=name)\}",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def _jupyter_markdown(text: str) -> str:
+    return _BARE_MATH.sub(lambda m: m[0] if m["kept"] else f"$${m[0]}$$", text)
+
+
+def _split_title(notebook: NotebookNode) -> tuple[str, NotebookNode]:
+    """The first `# ` heading as Markdown, and the notebook without it."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            outside_fences = re.sub(
+                r"^(```|~~~).*?^\1", lambda m: " " * len(m[0]), cell.source, flags=re.S | re.M
+            )
+            heading = re.search(r"^# +(.+?)[ #]*$", outside_fences, flags=re.M)
+            if heading:
+                cell.source = cell.source[: heading.start()] + cell.source[heading.end() :]
+                return heading[1], notebook
+    return "", notebook
+
+
+# ------------------------------------------------------------------------------ pandoc
+
+
+@dataclass
+class _Snippet:
+    """A piece of Markdown, HTML or LaTeX, and after `_convert` its Typst (None if it has none)."""
+
+    format: str
+    text: str
+    attachments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    typst: str | None = None
+    formulas: Sequence[Mapping[str, str]] = ()
+    pictures: Sequence[str] = ()
+
+
+def _convert(
+    snippets: Sequence[_Snippet],
+    *,
+    name: str,
+    labels: Sequence[str],
+    heading_offset: int,
+    verbatim: Sequence[str] = (),
+) -> None:
+    """Fills in the snippets' Typst; formulas listed in `verbatim` are shown as their source.
+
+    One process for all, because pandoc takes 60 ms to start; it reads each alone, so that an
+    unclosed comment or fence ends with its cell.
+    """
+    if not snippets:
+        return
+    common = {
+        "name": name,
+        "labels": labels,
+        "heading_offset": heading_offset,
+        "verbatim": verbatim,
+    }
+    pieces = [{"format": each.format, "text": _clean(each.text)} for each in snippets]
+    try:
+        run = subprocess.run(
+            [pypandoc.get_pandoc_path(), "lua", str(PANDOC_SCRIPT)],
+            input=json.dumps({**common, "snippets": pieces}).encode(),
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        if len(snippets) > 1:  # one of them brings pandoc down: the others shall not fall with it
+            middle = len(snippets) // 2
+            for half in (snippets[:middle], snippets[middle:]):
+                _convert(half, **common)
+        return
+    for snippet, result in zip(snippets, json.loads(run.stdout), strict=True):
+        snippet.typst = result.get("typst")
+        snippet.formulas = result["formulas"]
+        snippet.pictures = result["pictures"]
+
+
+# ------------------------------------------------------------------------------ cells to blocks
+
+
+@dataclass
+class _Block:
+    """A piece of the page: `make` writes it from converted snippets, `plain` stands in for it."""
+
+    make: Callable[[], str]
+    plain: str
+    snippets: Sequence[_Snippet] = ()
+    refused: bool = False
+
+    @property
+    def typst(self) -> str:
+        unread = any(snippet.typst is None for snippet in self.snippets)
+        return self.plain if self.refused or unread else self.make()
+
+
+class _Writer:
+    """Collects the blocks and files of one section."""
+
+    def __init__(self, name: str, folder: Path | None):
+        self.name = name
+        self.folder = folder
+        self.blocks: list[_Block] = []
+        self.files: dict[str, bytes] = {}
+        self.labels: list[str] = []
+
+    # -- cells
+
+    def cell(self, cell: NotebookNode, show_code: bool, language: str) -> None:
+        tags = set(cell.metadata.get("tags", ()))
+        hidden = bool(tags & HIDDEN_CELL)
+        if cell.cell_type == "markdown" and not hidden:
+            self.markdown(cell.source, cell.get("attachments", {}))
+        elif cell.cell_type == "raw" and not hidden:
+            self.raw(cell)
+        elif cell.cell_type == "code":
+            removed = cell.get("transient", {}).get("remove_source")  # by nbconvert's own filter
+            if show_code and cell.source.strip() and not (hidden or removed or tags & HIDDEN_INPUT):
+                self.add(_call("code", cell.source, lang=language))
+            self.outputs(cell, only_errors=hidden or bool(tags & HIDDEN_OUTPUT))
+
+    def markdown(self, text: str, attachments: Mapping | None = None) -> None:
+        if text.strip():
+            snippet = _Snippet("markdown", _jupyter_markdown(text), attachments or {})
+            self.add(lambda: snippet.typst, _call("printed", text), snippet)
+
+    def raw(self, cell: NotebookNode) -> None:
+        kind = cell.metadata.get("raw_mimetype") or cell.metadata.get("format") or "text/plain"
+        if kind == TypstExporter.output_mimetype:
+            self.add(cell.source, _call("printed", cell.source))
+        elif kind == "text/markdown":
+            self.markdown(cell.source)
+        elif kind == "text/plain":
+            self.printed(cell.source)
+
+    def outputs(self, cell: NotebookNode, only_errors: bool) -> None:
+        own = {key: cell.metadata[key] for key in ("caption", "label") if key in cell.metadata}
+        for output in _joined_streams(cell.outputs):
+            if output.output_type == "error":
+                trace = _terminal("\n".join(output.traceback)).split("\n")
+                if len(trace) > TRACEBACK_LINES:
+                    trace = ["…", *trace[-TRACEBACK_LINES:]]
+                name, message = _terminal(output.ename), _terminal(output.evalue)
+                self.add(_call("failure", name, message=message, trace="\n".join(trace)))
+            elif only_errors:
+                continue
+            elif output.output_type == "stream":
+                self.printed(output.text)
+            else:
+                labkit = output.metadata.get("labkit")
+                pictured = output.data.keys() & {*PICTURES, "text/html"}
+                if not isinstance(labkit, dict):
+                    labkit, own = (own, {}) if pictured else ({}, own)
+                self.display(output.data, output.metadata, labkit)
+
+    def printed(self, text: str) -> None:
+        if text := _terminal(_plain(text)):
+            self.add(_call("printed", text))
+
+    def display(self, data: Mapping, metadata: Mapping, labkit: Mapping) -> None:
+        table = re.search(r"<table.*</table>", _plain(data.get("text/html", "")), re.DOTALL)
+        if table and "caption" in labkit:  # which the HTML repeats, for Jupyter
+            data = {**data, "text/html": table[0]}
+        make, plain, snippets = self.shown(data, metadata, str(labkit.get("alt", "")))
+        if "caption" not in labkit:
+            if plain:
+                self.add(make, plain, *snippets)
+            return
+        caption = _Snippet("markdown", str(labkit["caption"]))
+        label = str(labkit.get("label") or "")
+        if label:
+            self.labels.append(label)
+        settings = {
+            "kind": str(labkit.get("kind") or ("table" if table else "figure")),
+            "provenance": str(labkit.get("provenance") or ""),
+            "name": label and self.name + label,
+            "long": _plain(data.get("text/html", "")).count("<tr") > LONGEST_WHOLE_TABLE,
+        }
+
+        def figure(caption: str, body: str) -> str:
+            return _call("captioned", _Markup(body), caption=_Markup(caption), **settings)
+
+        self.add(
+            lambda: figure(caption.typst, make()),
+            figure(_call("text", caption.text), plain),
+            caption,
+            *snippets,
+        )
+
+    def shown(self, data: Mapping, metadata: Mapping, alt: str):
+        """The richest form of an output that we can set, as (make, plain, snippets)."""
+        plain = _plain_output(data)
+        for mime in [mime for mime in (*PICTURES, *MARKUP) if mime in data]:
+            value = _plain(data[mime])
+            if mime in PICTURES and (picture := _decoded(mime, value)):
+                size = metadata.get(mime)
+                pixels = size.get("width") if isinstance(size, dict) else None
+                width = {"width": pixels * 0.75} if isinstance(pixels, int | float) else {}
+                file = self.keep(picture, PICTURES[mime])
+                return partial(_call, "shown", file, alt=alt, **width), plain, []
+            if mime in MARKUP and (len(value) < LONGEST_HTML or "<table" in value):
+                snippet = _Snippet(MARKUP[mime], value)
+                return partial(lambda it: it.typst or plain, snippet), plain, [snippet]
+        return (lambda: plain), plain, []
+
+    # -- files
+
+    def keep(self, data: bytes, suffix: str) -> str:
+        separator = "" if self.name.endswith("/") or not self.name else "-"
+        file = f"{self.name}{separator}{hashlib.sha256(data).hexdigest()[:12]}.{suffix}"
+        self.files[file] = data
+        return file
+
+    def linked(self, source: str, attachments: Mapping) -> str | None:
+        """The file of a picture that Markdown or HTML names; None where there is none."""
+        data, suffix = None, ""
+        if source.startswith("attachment:"):
+            for mime, value in attachments.get(unquote(source[11:]), {}).items():
+                data, suffix = _decoded(mime, _plain(value)), PICTURES.get(mime, "")
+        elif source.startswith("data:"):
+            head, _, value = source[5:].partition(",")
+            mime, *options = head.split(";")
+            data = _decoded(mime, value) if "base64" in options else unquote_to_bytes(value)
+            suffix = PICTURES.get(mime, "")
+        elif self.folder and "://" not in source:
+            path = self.folder / unquote(source)
+            suffix = {"jpeg": "jpg"}.get(path.suffix[1:].lower(), path.suffix[1:].lower())
+            if suffix in PICTURES.values() and path.is_file():
+                data = path.read_bytes()
+        return self.keep(data, suffix) if data and suffix in PICTURES.values() else None
+
+    # -- blocks
+
+    def add(self, make: str | Callable[[], str], plain: str = "", *snippets: _Snippet) -> None:
+        if isinstance(make, str):
+            self.blocks.append(_Block(lambda: make, plain or make))
+        else:
+            self.blocks.append(_Block(make, plain, snippets))
+
+    def section(self, heading_offset: int) -> Section:
+        def convert(blocks: Sequence[_Block], verbatim: Sequence[str] = ()) -> None:
+            snippets = [snippet for block in blocks for snippet in block.snippets]
+            _convert(
+                snippets,
+                name=self.name,
+                labels=self.labels,
+                heading_offset=heading_offset,
+                verbatim=verbatim,
+            )
+            for snippet in snippets:
+                self.place_pictures(snippet)
+
+        convert(self.blocks)
+        refused = self.refused(self.blocks)
+        if refused:  # most often for one formula in a long cell
+            formulas = [f for block in refused for s in block.snippets for f in s.formulas]
+            convert(refused, [f["tex"] for f in formulas if not _compiles(f["typst"], {})])
+            for block in self.refused(refused):
+                block.refused = True
+        return Section("\n\n".join(block.typst for block in self.blocks), dict(self.files))
+
+    def place_pictures(self, snippet: _Snippet) -> None:
+        for source in snippet.pictures:
+            file = self.linked(source, snippet.attachments)
+            put = f"picture({_typst(file)}" if file else f"missing-picture({_typst(source)}"
+            snippet.typst = snippet.typst.replace(f"picture({_typst(source)}", put)
+
+    def refused(self, blocks: Sequence[_Block]) -> list[_Block]:
+        """The blocks that Typst does not accept, found by halving."""
+        if _compiles("\n\n".join(block.typst for block in blocks), self.files):
+            return []
+        if len(blocks) == 1:
+            return list(blocks)
+        middle = len(blocks) // 2
+        return self.refused(blocks[:middle]) + self.refused(blocks[middle:])
+
+
+def _plain_output(data: Mapping) -> str:
+    """An output's text as Typst, if need be its source or the bare names of its types."""
+    text = _terminal(_plain(data.get("text/plain", "")))
+    sources = (_plain(data[mime]) for mime in (*MARKUP, "application/json") if mime in data)
+    text = text or next(sources, "") or (f"({', '.join(data)})" if data else "")
+    return text and _call("printed", text)
+
+
+def _joined_streams(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """Outputs with neighbouring pieces of one stream joined, as they were written."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            joined[-1] = NotebookNode({**last, "text": _plain(last.text) + _plain(output.text)})
+        else:
+            joined.append(output)
+    return joined
+
+
+def _decoded(mime: str, value: str) -> bytes | None:
+    """The bytes of a picture: SVG comes as text, the others as base64."""
+    if mime == "image/svg+xml" and value.lstrip().startswith("<"):
+        return value.encode("utf-8", "replace")
+    try:
+        return base64.b64decode(value)
+    except ValueError:
+        return None

@@ -1,0 +1,559 @@
+"""Notebooks go through Typst to PDF here, and the PDF's text is read back with pypdf."""
+
+import base64
+import io
+import re
+import struct
+import subprocess
+import sys
+import zlib
+
+import nbformat
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from nbformat import v4
+from pypdf import PdfReader
+
+from labkit.report import typst
+from labkit.report.typst import compile_pdf, document, failure, markdown, section
+
+A4_WIDTH, MARGIN = 595.3, 82.2  # points
+MONO_ADVANCE = 0.602  # width of a DejaVu Sans Mono glyph, in em
+
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="{width}pt" height="{height}pt">'
+    '<rect width="{width}" height="{height}" fill="#888"/></svg>'
+)
+SPECIALS = r'#let $x = *bold* _it_ @me <lab> "q" [b] {c} \n ~ ` // /* = - + 1. \u{41}'
+
+
+def png(width=4, height=3) -> str:
+    def chunk(kind, data):
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + b"\x80" * width for _ in range(height)))
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + data).decode()
+
+
+def notebook(*cells):
+    return v4.new_notebook(
+        cells=[v4.new_markdown_cell(c) if isinstance(c, str) else c for c in cells]
+    )
+
+
+def code(source="", *outputs, tags=(), **metadata):
+    cell = v4.new_code_cell(source, outputs=list(outputs), metadata=metadata)
+    cell.metadata["tags"] = list(tags)
+    return cell
+
+
+def display(data, **labkit):
+    metadata = {"labkit": labkit} if labkit else {}
+    return v4.new_output("display_data", data=data, metadata=metadata)
+
+
+def stream(text, name="stdout"):
+    return v4.new_output("stream", name=name, text=text)
+
+
+def error(name, message, *traceback):
+    return v4.new_output("error", ename=name, evalue=message, traceback=list(traceback))
+
+
+def pdf_of(*cells, **options) -> PdfReader:
+    source, files = document([section(notebook(*cells), **options)], title="T", contents=False)
+    return PdfReader(io.BytesIO(compile_pdf(source, files)))
+
+
+def text_of(*cells, **options) -> str:
+    """The text after the title page, without running headers and page numbers."""
+    pages = pdf_of(*cells, **options).pages[1:]
+    return "\n".join(re.sub(r"\d+ / \d+\s*$", "", page.extract_text()) for page in pages)
+
+
+def squeezed(text) -> str:
+    return re.sub(r"\s", "", text)
+
+
+def fragments(page):
+    """Every piece of text on a page, as (text, x, size, font)."""
+    found = []
+
+    def visit(text, cm, tm, font, size):
+        if text.strip() and font:
+            found.append((text.strip("\n"), cm[4] + tm[4], size, font["/BaseFont"]))
+
+    page.extract_text(visitor_text=visit)
+    return found
+
+
+# ------------------------------------------------------------------------------ Markdown and math
+
+
+def test_markdown_lists_quotes_links_and_footnotes():
+    pdf = pdf_of(
+        "# Heading one\nIntro:\n- item\n  1. nested\n     - deeper\n- *last* one\n\n> quoted\n\n"
+        "A [site](https://example.org/a_b) and a note[^1]. See [above](#Heading-one).\n\n"
+        "[^1]: the note's text\n\n---\n\n- [x] done\n\n| a | b |\n|---|--:|\n| left | 12 |"
+    )
+    text = pdf.pages[1].extract_text()
+    for words in ("1 Heading one", "• item", "1. nested", "quoted", "the note’s text", "left 12"):
+        assert words in text
+    links = [note.get_object() for note in pdf.pages[1]["/Annots"]]
+    assert "https://example.org/a_b" in [link.get("/A", {}).get("/URI") for link in links]
+    inside = [link for link in links if "/URI" not in link.get("/A", {})]
+    assert len(inside) >= 2  # the footnote's mark, and the jump to the heading
+
+
+@pytest.mark.parametrize(
+    ("tex", "shown"),
+    [
+        (r"$a_i^2 + \frac{\alpha}{2}$", "𝛼"),
+        (r"$$\sum_{i=1}^n x_i \leq \sqrt{\pi}$$", "∑"),
+        (r"$$\begin{align} a &= b \\ c &= \gamma \end{align}$$", "𝛾"),
+        ("\\begin{align*}\na &= b \\\\\nc &= \\delta\n\\end{align*}", "𝛿"),
+        (
+            r"$$f(x)=\begin{cases} x & \text{if } x>0 \\ 0 & \text{otherwise}\end{cases}$$",
+            "otherwise",
+        ),
+        (r"$$\begin{pmatrix}1&2\\3&4\end{pmatrix}\begin{bmatrix}\theta\\0\end{bmatrix}$$", "𝜃"),
+        (r"$\mathrm{softmax}(z)$ and $\operatorname{ReLU}(z)$", "ReLU"),
+        (
+            r"$\lVert w \rVert_2 \cdot \mathbb{E}[y \mid x], \hat{y}, \mathbf{W}^\top$",
+            "𝔼",
+        ),
+        (r"$$E = mc^2 \tag{7}$$", "(7)"),
+    ],
+)
+def test_math_is_set_as_math(tex, shown):
+    text = text_of(f"Before\n\n{tex}\n\nafter")
+    assert shown in text
+    assert "\\" not in text  # no TeX is left over
+    assert "&" not in text
+
+
+def test_word_operators_stay_close_to_their_argument():
+    assert "softmax(" in text_of(r"$\mathrm{softmax}(z)$")
+
+
+def test_formula_that_cannot_be_set_is_shown_as_its_source():
+    text = text_of(r"Good $\beta$, bad $\undefinedcommand{x}$, $\frac{1}{$ and on.", "# Next")
+    assert r"$\undefinedcommand{x}$" in text
+    assert "𝛽" in text
+    assert "Next" in text
+
+
+def test_formula_that_typst_refuses_does_not_take_its_cell_along(monkeypatch, tmp_path):
+    # pandoc converts it, Typst does not know the name: simulated, since the two are well matched
+    misspelt = "converted = converted:gsub('zeta', 'nosuchname')\n"
+    script = typst.PANDOC_SCRIPT.read_text()
+    assert "converted = converted\n" in script
+    (tmp_path / "pandoc.lua").write_text(script.replace("converted = converted\n", misspelt, 1))
+    monkeypatch.setattr(typst, "PANDOC_SCRIPT", tmp_path / "pandoc.lua")
+    text = text_of(r"Words **bold** with $\zeta$ and $\beta$.")
+    assert r"$\zeta$" in text
+    assert "𝛽" in text
+    assert "**" not in text
+
+
+def test_dollars_and_decorators_in_prose_are_not_markup():
+    text = text_of("It costs $5 and $6; `@property`, @property and me@example.org stay.")
+    assert "costs $5 and $6; @property, @property and me@example.org stay." in text
+
+
+def test_html_inside_markdown():
+    text = text_of(
+        "x<sup>2</sup> <b>bold</b><br>new <!-- gone -->\n\n<table><tr><td>cell</td></tr></table>"
+    )
+    assert "bold\nnew" in text
+    assert "cell" in text
+    assert "<" not in text
+    assert "gone" not in text
+
+
+def test_unclosed_fence_ends_with_its_cell():
+    text = text_of("```python\nx = 1", "# A heading", "<!-- open", "**strong** text")
+    assert "1 A heading" in text
+    assert "**" not in text
+
+
+# ------------------------------------------------------------------------------ outputs
+
+
+def test_streams_lose_colours_and_keep_the_last_state_of_a_progress_bar():
+    text = text_of(
+        code(
+            "",
+            stream("\x1b[31mred\x1b[0m and \x1b]8;;http://x\x07link\n"),
+            stream("\r  0%|   | 0/10", "stderr"),
+            stream("\r 50%|#  | 5/10\r100%|###| 10/10\n", "stderr"),
+        )
+    )
+    assert "red and link" in text
+    assert "100%|###| 10/10" in text
+    assert "50%" not in text
+    assert "| 0/10" not in text
+    assert "\x1b" not in text
+    assert "[31m" not in text
+
+
+def test_error_is_shown_even_where_output_is_removed():
+    outputs = (
+        stream("chatter\n"),
+        error("ValueError", "kernel 5 > input 4", "\x1b[0;31mTraceback\x1b[0m line 3"),
+    )
+    for tags in ((), ("remove_output",), ("remove_cell",)):
+        text = text_of(code("boom()", *outputs, tags=tags))
+        assert "ValueError" in text
+        assert "kernel 5 > input 4" in text
+        assert "Traceback line 3" in text
+        assert ("chatter" in text) == (not tags)
+
+
+def test_traceback_is_shortened_to_its_end():
+    frames = [f"frame {number}" for number in range(100)]
+    text = text_of(code("", error("E", "m", *frames)))
+    assert "frame 99" in text
+    assert "frame 10\n" not in text
+
+
+def test_code_is_hidden_unless_asked_for():
+    cells = (
+        code("shown_by_request = 1"),
+        code("epochs = 3", tags=["parameters"]),
+        code("epochs = 4", tags=["injected-parameters"]),
+        code("secret = 1", stream("its output\n"), tags=["remove_input"]),
+        code("all_gone = 1", stream("gone too\n"), tags=["remove_cell"]),
+    )
+    hidden, shown = text_of(*cells), text_of(*cells, show_code=True)
+    assert "=" not in hidden
+    assert "shown_by_request = 1" in shown
+    assert "its output" in hidden
+    for text in (hidden, shown):
+        assert not re.search("epochs|secret|gone", text)
+
+
+def test_pandas_table_is_a_table_of_text():
+    frame = pd.DataFrame(
+        [[0.703, 12], [0.781, 7]],
+        columns=pd.MultiIndex.from_product([["test"], ["accuracy", "epochs"]]),
+        index=pd.MultiIndex.from_tuples([("SGD", 1), ("SGD", 2)], names=["optimiser", "seed"]),
+    )
+    page = pdf_of(code("", display({"text/html": frame.to_html(), "text/plain": "no"}))).pages[1]
+    text = page.extract_text()
+    assert re.search(r"test\s+optimiser seed accuracy epochs\s+1 0\.703 12\D+2 0\.781 7", text)
+    assert text.count("SGD") == 1  # one cell over two rows
+    start = {text.strip(): x for text, x, _, _ in fragments(page)}
+    digit = 0.92 * 11 * 0.5  # numbers are aligned right, so 7 starts about a digit right of 12
+    assert start["7"] - start["12"] > 0.8 * digit
+
+
+def test_cell_markup_and_math_in_tables():
+    cell = "<b>3</b> $\\alpha$ x<sup>2</sup> &lt;tag&gt;"
+    html = f"<table><tr><th>k</th></tr><tr><td>{cell}</td></tr></table>"
+    text = text_of(code("", display({"text/html": html})))
+    assert "𝛼" in text
+    assert "<tag>" in text
+
+
+def test_wide_table_shrinks_and_long_table_repeats_its_header():
+    wide = pd.DataFrame([[0.123456] * 24], columns=[f"column{n}" for n in range(24)])
+    page = pdf_of(code("", display({"text/html": wide.to_html()}))).pages[1]
+    cells = [(x, size) for text, x, size, _ in fragments(page) if "0.123456" in text]
+    ends = [x + 8 * size * 0.43 for x, size in cells]  # a Libertinus digit is .465 em wide
+    starts = [x for x, _ in cells[1:]] + [A4_WIDTH - MARGIN]
+    assert len(cells) == 24
+    assert all(end <= start for end, start in zip(ends, starts, strict=True))
+
+    tall = pd.DataFrame({"epoch": range(200)})
+    output = display({"text/html": tall.to_html(index=False)}, kind="table", caption="Long")
+    pages = [page.extract_text() for page in pdf_of(code("", output)).pages[1:]]
+    assert len(pages) > 2
+    assert all("epoch" in page for page in pages)
+    assert "199" in pages[-1]
+
+
+def test_figures_and_tables_are_numbered_through_the_whole_report():
+    svg = {"image/svg+xml": SVG.format(width=900, height=3000), "text/plain": "<Figure>"}
+    picture = {"image/png": png(), "text/plain": "<Figure>"}
+    table = {"text/html": "<table><tr><td>1</td></tr></table>"}
+    first = notebook(
+        "See [@fig-a], @tbl-a and [@fig-z].",
+        code(
+            "",
+            display(
+                svg, kind="figure", caption="Loss, $\\eta$", label="fig-a", provenance="seeds 0–2"
+            ),
+        ),
+        code("", display(table, kind="table", caption="Accuracy", label="tbl-a", provenance="CPU")),
+        code("", display(picture)),
+    )
+    other = display(picture, kind="figure", caption="Other", label="fig-a")
+    by_cell = code("", display(picture), caption="By cell metadata")
+    second = notebook("See @fig-a.", code("", other), by_cell)
+    sections = [section(first, name="one"), section(second, name="two")]
+    source, files = document(sections, title="T")
+    text = "\n".join(
+        p.extract_text() for p in PdfReader(io.BytesIO(compile_pdf(source, files))).pages
+    )
+    text = text.replace("\xa0", " ")
+    assert "See Figure 1, Table 1 and [@fig-z]." in text
+    assert "See Figure 2." in text
+    for words in ("Figure 1. Loss, 𝜂", "seeds 0–2", "Table 1. Accuracy", "CPU", "Figure 2. Other"):
+        assert words in text
+    assert "Figure 3. By cell metadata" in text
+    assert "Figure 4" not in text
+    assert "<Figure>" not in text
+    assert len(files) == 3  # one picture is in both notebooks, under each one's name
+
+
+def test_table_caption_stands_above_and_figure_caption_below():
+    table = display(
+        {"text/html": "<table><tr><td>body</td></tr></table>"}, kind="table", caption="Top"
+    )
+    text = text_of(code("", table))
+    assert text.index("Top") < text.index("body")
+
+
+def test_caption_that_the_html_repeats_for_jupyter_is_shown_once():
+    html = "<table><tr><td>body</td></tr></table><p>The caption<br><small>seeds 0</small></p>"
+    output = display({"text/html": html}, kind="table", caption="The caption", provenance="seeds 0")
+    text = text_of(code("", output))
+    assert text.count("The caption") == text.count("seeds 0") == text.count("body") == 1
+
+
+def test_alternative_text_goes_into_the_pdf():
+    output = display({"image/png": png()}, kind="figure", caption="C", alt="a falling curve")
+    source, files = document([section(notebook(code("", output)))], title="T")
+    assert 'alt: "a falling curve"' in source
+    assert compile_pdf(source, files) != compile_pdf(source.replace("falling", "rising"), files)
+
+
+def test_headings_are_numbered_unless_they_bring_a_number():
+    text = text_of("# Task 2\n\n## 2a Training\n\n## Remarks")
+    assert "1 Task 2" in text
+    assert "\n2a Training" in text
+    assert "1.1 Remarks" in text
+
+
+def test_pictures_in_markdown():
+    cell = v4.new_markdown_cell(
+        "![a](attachment:a.png) and ![none](nowhere.png)\n\n"
+        f"<img src='data:image/png;base64,{png()}' width=40>"
+    )
+    cell.attachments = {"a.png": {"image/png": png(8, 8)}}
+    part = section(notebook(cell), name="n")
+    assert len(part.files) == 2
+    assert "[none]" in text_of(cell)
+
+
+def test_output_that_cannot_be_set_falls_back_to_its_text():
+    cells = [
+        code("", display({"application/x-unknown": "a", "text/plain": "plain form"})),
+        code("", display({"application/json": {"key": [1]}})),
+        code("", display({"image/png": "bm90IGEgcG5n", "text/plain": "broken picture"})),
+        code("", display({"image/png": "%%%", "text/plain": "broken base64"})),
+        code("", display({"application/x+json": {"a": 1}, "text/plain": "its plain form"})),
+        code("", display({"text/html": "<script>x()</script>", "text/plain": "script's text"})),
+        code(
+            "",
+            display(
+                {"image/svg+xml": "<svg", "text/plain": "bad"}, kind="figure", caption="Kept #1"
+            ),
+        ),
+        code("", display({})),
+        v4.new_raw_cell("raw $text"),
+    ]
+    text = text_of(*cells)
+    for words in (
+        "plain form",
+        "its plain form",
+        '"key"',
+        "broken picture",
+        "broken base64",
+        "script's text",
+        "Kept #1",
+        "raw $text",
+    ):
+        assert words in text
+
+
+def test_latex_and_markdown_and_html_outputs():
+    text = text_of(
+        code(
+            "", display({"text/latex": r"$\displaystyle \int_0^1 \omega\,dx$", "text/plain": "no"})
+        ),
+        code("", display({"text/markdown": "**strong** $\\beta$", "text/plain": "no"})),
+        code("", display({"text/html": "<p>Some <i>html</i></p>", "text/plain": "no"})),
+    )
+    assert "𝜔" in text
+    assert "strong 𝛽" in text
+    assert "Some html" in text
+    assert "no" not in text.split()
+
+
+def test_specials_come_through_verbatim():
+    frame = pd.DataFrame({"c": [SPECIALS.replace("$", "")]})
+    cells = (
+        code(SPECIALS, stream(f"stream {SPECIALS}\n")),
+        code("", display({"text/html": frame.to_html(index=False)})),
+        code("", display({"image/png": png()}, kind="figure", caption=r"cap # @x \<y\> \[z\] {w}")),
+        code("", error("Err#or", SPECIALS, SPECIALS)),
+    )
+    text = squeezed(text_of(*cells, show_code=True))
+    assert text.count(squeezed(SPECIALS)) == 4
+    assert squeezed(SPECIALS.replace("$", "")) in text
+    assert squeezed("cap # @x <y> [z] {w}") in text
+    assert "Err#or" in text
+
+
+@pytest.mark.parametrize("line", ["0123456789" * 40, "f(" + "a.b[c]," * 60 + ")", "w" * 300])
+def test_long_lines_wrap_inside_the_page(line):
+    page = pdf_of(code(line, stream(line)), show_code=True).pages[1]
+    pieces = [(text, x, size) for text, x, size, font in fragments(page) if "Mono" in font]
+    assert "".join(text for text, _, _ in pieces) == line * 2
+    assert (
+        max(x + len(text) * size * MONO_ADVANCE for text, x, size in pieces) < A4_WIDTH - MARGIN + 1
+    )
+
+
+def test_long_word_in_prose_wraps():
+    page = pdf_of("word" * 60).pages[1]
+    assert squeezed(page.extract_text()).startswith("word" * 60)
+    assert len({x for text, x, _, _ in fragments(page)}) > 1
+    assert max(x for _, x, _, _ in fragments(page)) < A4_WIDTH - MARGIN
+
+
+def test_long_output_goes_over_pages():
+    pdf = pdf_of(code("", stream("\n".join(f"line {n}" for n in range(300)))))
+    assert len(pdf.pages) > 4
+    assert "line 299" in pdf.pages[-1].extract_text()
+
+
+# ------------------------------------------------------------------------------ the whole document
+
+
+def test_document_has_title_page_contents_and_failures():
+    source, files = document(
+        [markdown("# First section\n\nText"), failure("Task 9 failed", "no # such thing")],
+        title="The title",
+        subtitle="Sub & title",
+        authors=["Ada", "Alan"],
+        date="4 May",
+        abstract="With $x$.",
+        provenance={"Data": "CIFAR-10"},
+    )
+    pdf = PdfReader(io.BytesIO(compile_pdf(source, files)))
+    title, contents, body = (page.extract_text() for page in pdf.pages)
+    for words in ("The title", "Sub & title", "Ada, Alan", "4 May", "With", "CIFAR-10"):
+        assert words in title
+    assert re.search(r"1\s+First section[ .]+3", contents)
+    assert "Task 9 failed" in body
+    assert "no # such thing" in body
+    assert "3 / 3" in body
+    assert pdf.metadata.title == "The title"
+    assert pdf.metadata.creation_date is None
+
+
+def test_same_input_same_bytes():
+    def build():
+        cell = code("x = 1", display({"image/svg+xml": SVG.format(width=9, height=9)}))
+        return compile_pdf(*document([section(notebook("# A\n$x$", cell), name="n")], title="T"))
+
+    assert build() == build()
+
+
+def test_empty_notebooks():
+    assert section(notebook()).body == ""
+    assert text_of("", "  \n", code(), v4.new_raw_cell("")).strip() == ""
+
+
+def test_typst_errors_name_the_line():
+    with pytest.raises(typst.TypesettingError, match=r"─ main\.typ:2:1[\s\S]*#nosuch") as caught:
+        compile_pdf("fine\n#nosuch", {})
+    assert "unknown variable: nosuch" in str(caught.value)
+
+
+def test_heading_offset_and_local_picture(tmp_path):
+    (tmp_path / "p.svg").write_text(SVG.format(width=9, height=9))
+    part = section(notebook("# Top\n\n![p](p.svg)"), heading_offset=1, folder=tmp_path)
+    assert part.body.startswith("== Top")
+    assert len(part.files) == 1
+
+
+@pytest.mark.parametrize("exporter", ["typst", "typstpdf"])
+def test_command_line(tmp_path, exporter):
+    picture = display({"image/png": png()}, kind="figure", caption="Cap")
+    cells = notebook("intro", "# My *title*\n\n## Part\n\ntext", code("hidden = 1", picture))
+    path = tmp_path / "my notebook.ipynb"
+    nbformat.write(cells, path)
+    command = [sys.executable, "-m", "nbconvert", "--to", exporter, str(path)]
+    if exporter == "typst":
+        command.append("--TypstExporter.show_code=True")
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path.parent)
+    if exporter == "typst":
+        import typst as compiler  # the .typ stands by itself, next to its pictures
+
+        data = compiler.compile(str(path.with_suffix(".typ")), ignore_system_fonts=True)
+    else:
+        data = path.with_suffix(".pdf").read_bytes()
+    pdf = PdfReader(io.BytesIO(data))
+    text = pdf.pages[0].extract_text()
+    assert text.startswith("My title")
+    assert text.count("My title") == 1
+    assert "Cap" in text
+    assert ("hidden = 1" in text) == (exporter == "typst")
+    assert pdf.metadata.title == "My title"
+
+
+# ------------------------------------------------------------------------------ anything at all
+
+PIECES = [
+    *SPECIALS.split(),
+    *("$$", "```", "|", "- ", "* ", "> ", "    ", "[^1]", "[^1]: ", "](", "![](", "](#", "@fig-a"),
+    *("<b>", "</", "<!--", "<table>", "<td>", "&#0;", "\\begin{align}", "$x_", "^2$", "{", "}"),
+    *("\n", "\n\n", "\r", "\t", "\x00", "\x1b[", "\ud800", "word"),
+]
+hostile = st.one_of(
+    st.text(max_size=60),
+    st.lists(st.sampled_from(PIECES), max_size=14).map("".join),
+)
+mimes = st.sampled_from(
+    [
+        "text/plain",
+        "text/html",
+        "text/markdown",
+        "text/latex",
+        "image/png",
+        "image/svg+xml",
+        "image/jpeg",
+        "x/y",
+    ]
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(hostile, hostile, hostile, mimes), min_size=2, max_size=6))
+def test_no_text_in_any_place_stops_the_report(rows):
+    cells = []
+    for one, two, three, mime in rows:
+        labkit = {"caption": one, "label": two, "provenance": three}
+        outputs = [
+            stream(two),
+            error(one, two, three),
+            display({mime: three}),
+            display({mime: one}, **labkit),
+        ]
+        cells += [v4.new_markdown_cell(one), v4.new_raw_cell(two), code(three, *outputs)]
+    nb = notebook(*cells)
+    compile_pdf(
+        *document(
+            [section(nb, name="n", show_code=True), failure(rows[0][0], rows[0][1])],
+            title=rows[0][2],
+        )
+    )
