@@ -52,7 +52,7 @@ def show(
     without it the caption does.
     """
     provenance = ""
-    if runs is not None:
+    if runs:
         provenance = (f"Profile {profile}. " if profile else "") + runs.provenance()
     kind = "figure" if isinstance(shown, Figure) else "table"
     about = {"kind": kind, "caption": caption, "provenance": provenance, "alt": alt or caption}

@@ -60,6 +60,16 @@ class Runs(Mapping[str, list[Run]]):
             text += f" ± {statistics.stdev(values):.{digits}f}"
         return text
 
+    def margin(self, name: str, split: str) -> float:
+        """What the number of images leaves open in comparing accuracies with that of `name`.
+
+        Two standard errors, 2·√(2p(1 − p)/n), of the difference between two accuracies near p on n
+        images each: what other images of the same kind might have given.
+        """
+        accuracy = self.mean(name, f"{split}_accuracy")
+        num_examples = self[name][0].metrics[f"{split}_examples"]
+        return 2 * math.sqrt(2 * accuracy * (1 - accuracy) / num_examples)
+
     def best(self, metric: str = "validation_loss") -> str:
         """The name with the best mean: the lowest loss, or the highest of any other metric."""
         sign = -1 if metric.endswith("loss") else 1
@@ -74,7 +84,10 @@ class Runs(Mapping[str, list[Run]]):
         """One row per name, a column per metric: `table({"test accuracy": "test_accuracy"})`."""
         return pd.DataFrame(
             [
-                {title: self.spread(name, metric) for title, metric in columns.items()}
+                {
+                    title: self.spread(name, metric, digits=1 if metric == "best_epoch" else 3)
+                    for title, metric in columns.items()
+                }
                 | {"seeds": len(self[name])}
                 for name in self
             ],

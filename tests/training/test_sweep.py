@@ -113,6 +113,11 @@ def test_best_passes_over_what_diverged(runs):
     assert diverged.best("validation_loss") == "b"
 
 
+def test_margin_on_paper():
+    runs = Runs({"a": [made_run("k", 0, test_accuracy=0.5, test_examples=5000)]})
+    assert runs.margin("a", "test") == pytest.approx(0.02)  # 2·√(2·¼/5000)
+
+
 def test_table(runs):
     expected = pd.DataFrame(
         {"test accuracy": ["0.720 ± 0.028", "0.710"], "seeds": [2, 1]}, index=["a", "b"]

@@ -1,0 +1,97 @@
+"""The course itself: every notebook in the smoke profile, on real CIFAR-10, bound into the PDF."""
+
+import io
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+
+from labkit import project
+from labkit.data import load
+from labkit.report import build
+from labkit.report.execute import find_notebooks
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """All notebooks, executed once for the tests below, in a folder of their own."""
+    folder = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABKIT_RUNS", str(folder / "runs"))
+        patch.setenv("LABKIT_ROOT", str(ROOT))
+        yield build.report(profile="smoke", output=folder)
+
+
+@pytest.fixture(scope="module")
+def words(report) -> str:
+    pages = PdfReader(io.BytesIO(report.pdf.read_bytes())).pages
+    return " ".join("\n".join(page.extract_text() for page in pages).split())
+
+
+def test_every_notebook_runs(report):
+    assert [part.failure for part in report.parts] == [None] * len(find_notebooks())
+
+
+@pytest.mark.parametrize("source", find_notebooks(), ids=lambda source: source.name)
+def test_a_notebook_leaves_no_stray_output(report, source):
+    """No warnings, no progress bars: only what belongs into the report."""
+    (part,) = (part for part in report.parts if part.source == source)
+    for cell in part.notebook.cells:
+        for output in cell.get("outputs", []):
+            assert output.output_type != "stream", output.text
+
+
+def test_the_report_has_every_task(words):
+    for heading in ("1a", "1b", "1c", "1d", "1e", "1f", "1g", "2a", "2b"):
+        assert re.search(rf"\b{heading}\b", words), heading
+    for heading in ("3a", "3b", "3c", "3d", "3e", "3f"):
+        assert re.search(rf"\b{heading}\b", words), heading
+
+
+def test_figures_and_tables_are_numbered_through(words):
+    for kind, least in (("Figure", 5), ("Table", 8)):
+        numbers = [int(n) for n in re.findall(rf"\b{kind} (\d+)\. ", words)]
+        assert sorted(numbers) == list(range(1, len(numbers) + 1))
+        assert len(numbers) >= least
+
+
+def test_the_hand_calculation_is_there(words):
+    assert "390,410" in words
+    assert "2 entries differ: row 2 column 3, row 3 column 3" in words  # the A3 report's slip
+
+
+def test_the_data_was_real_and_the_pdf_says_which(words):
+    data = load("cifar10")
+    assert data.source in words
+    assert data.fingerprint in words.replace(" ", "")  # it may be broken over lines
+    assert "Profile smoke." in words
+
+
+def test_published_values_stand_beside(words):
+    for value in ("0.8445", "0.7226", "0.72", "0.287", "0.906", "0.805", "0.801", "0.8165"):
+        assert value in words
+
+
+def test_a_second_report_trains_and_executes_nothing(report, monkeypatch):
+    folder = report.pdf.parents[1]
+    monkeypatch.setenv("LABKIT_RUNS", str(folder / "runs"))
+    before = sorted(path.name for path in project.runs().iterdir())
+    again = build.report(profile="smoke", output=folder)
+    assert [part.executed for part in again.parts] == [False] * len(again.parts)
+    assert sorted(path.name for path in project.runs().iterdir()) == before
+
+
+def test_executed_again_it_trains_nothing(report, monkeypatch):
+    """What a changed word in a notebook costs: its execution, no training."""
+    folder = report.pdf.parents[1]
+    monkeypatch.setenv("LABKIT_RUNS", str(folder / "runs"))
+    before = {path.name: path.stat().st_mtime for path in project.runs().glob("*/config.json")}
+    shutil.rmtree(folder / "smoke" / "notebooks")
+    again = build.report(["tdt4265"], profile="smoke", output=folder)
+    assert [part.executed for part in again.parts] == [True] * len(again.parts)
+    after = {path.name: path.stat().st_mtime for path in project.runs().glob("*/config.json")}
+    assert after == before
