@@ -118,8 +118,8 @@ gap = judged.mean("first network", "train_accuracy") - judged.mean("first networ
 Markdown(
     f"**Answer** (profile {'full' if recorded else profile}, {len(judged['first network'])} "
     f"seed(s)). With its best weights, of epoch {judged.mean('first network', 'best_epoch'):.1f}, "
-    f"the network is right on {judged.spread('first network', 'test_accuracy')} of the test images, "
-    f"{100 * gap:.1f} points less than on the images it was trained on. "
+    f"the network is right on {judged.spread('first network', 'test_accuracy')} of the test "
+    f"images, {100 * gap:.1f} points less than on the images it was trained on. "
     + (
         "The gap says that it has begun to remember its training images: more of the same "
         "training would widen it, and what helps is to make the images or the network's task "

@@ -15,8 +15,8 @@
 # # Task 3: a better network
 #
 # The network of task 2 is improved here: deeper, normalised, with another optimizer and with
-# flipped images. Every change is then measured alone: each row of a table differs from the reference
-# in one thing.
+# flipped images. Every change is then measured alone: each row of a table differs from the
+# reference in one thing.
 #
 # **Prediction.** Batch normalisation (Ioffe & Szegedy 2015) lets the optimizer take larger useful
 # steps, so it should matter most in a short training. A horizontal flip makes new, plausible
