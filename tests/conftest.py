@@ -1,9 +1,11 @@
-import pytest
-import torch
+from pathlib import Path
 
-from labkit.data import Dataset, Split
-from labkit.handcalc import BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
-from labkit.training import SGD, Config
+import pytest
+from quarters import make_config, make_dataset
+from report_project import make_project
+
+from labkit.data import Dataset
+from labkit.training import Config
 
 
 @pytest.fixture(autouse=True)
@@ -13,43 +15,18 @@ def _own_runs(tmp_path, monkeypatch):
     monkeypatch.delenv("LABKIT_FRESH", raising=False)
 
 
-def make_split(count: int, seed: int) -> Split:
-    """Images of 3×8×8 whose class shows: one of four quarters of the image is bright."""
-    draws = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, 4, (count,), generator=draws)
-    images = torch.randint(0, 120, (count, 3, 8, 8), generator=draws, dtype=torch.uint8)
-    for image, label in zip(images, labels.tolist(), strict=True):
-        row, column = 4 * (label // 2), 4 * (label % 2)
-        image[:, row : row + 4, column : column + 4] += 100
-    return Split(images, labels)
-
-
 @pytest.fixture
 def dataset() -> Dataset:
-    """A learnable set, small enough for a run to take a blink."""
-    return Dataset(
-        name="quarters",
-        classes=("a", "b", "c", "d"),
-        fingerprint="0" * 64,
-        source="made in conftest.py",
-        train=make_split(90, 1),
-        validation=make_split(30, 2),
-        test=make_split(35, 3),
-    )
+    return make_dataset()
 
 
 @pytest.fixture
 def config() -> Config:
-    """A small network with every kind of layer that the first courses use."""
-    network = (
-        *(Conv2d(3, 8, 3, padding=1), ReLU(), MaxPool2d(2), BatchNorm2d(8)),
-        Flatten(),
-        Linear(8 * 4 * 4, 4),
-    )
-    return Config(
-        network=network,
-        optimizer=SGD(learning_rate=0.1),
-        batch_size=16,
-        epochs=2,
-        precision="fp32",
-    )
+    return make_config()
+
+
+@pytest.fixture
+def mini(tmp_path, monkeypatch) -> Path:
+    """A project of its own, with one course `mini` of one notebook `one`."""
+    monkeypatch.setenv("LABKIT_ROOT", str(tmp_path / "project"))
+    return make_project(tmp_path / "project")

@@ -119,11 +119,9 @@ def test_a_process_killed_while_saving_leaves_no_record(config, dataset, result,
             import os, signal, sys
             sys.path.insert(0, sys.argv[1])
             import torch
-            from conftest import make_split
-            import conftest
+            from quarters import make_config, make_dataset
             from labkit.training import store, fit
-            dataset = conftest.dataset.__wrapped__()
-            config = conftest.config.__wrapped__()
+            dataset, config = make_dataset(), make_config()
             result = fit(config, dataset)
             def die(*_, **__):
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -49,17 +49,16 @@ def test_two_processes_train_each_run_once(tmp_path):
             """
             import sys
             sys.path.insert(0, sys.argv[1])
-            import conftest
+            from quarters import make_config, make_dataset
             from labkit.training import sweep as function
             module = sys.modules[function.__module__]
-            dataset = conftest.dataset.__wrapped__()
-            module.load = lambda name, validation_fraction: dataset
+            module.load = lambda name, validation_fraction: make_dataset()
             real = module.fit
             def told(*args, **options):
                 print("trained", options["description"], flush=True)
                 return real(*args, **options)
             module.fit = told
-            function({"only": conftest.config.__wrapped__()}, seeds=[0, 1, 2])
+            function({"only": make_config()}, seeds=[0, 1, 2])
             """
         )
     )

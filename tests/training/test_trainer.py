@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import make_split
+from quarters import make_split
 
 from labkit.data import Dataset, Split
 from labkit.data.preprocess import scale
