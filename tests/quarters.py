@@ -1,10 +1,12 @@
-"""A made data set and a small network: learnable, and trained in a blink."""
+"""A made data set and a small network: learnable, and trained in a blink; and made records."""
+
+from pathlib import Path
 
 import torch
 
 from labkit.data import Dataset, Split
 from labkit.handcalc import BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
-from labkit.training import SGD, Config
+from labkit.training import SGD, Config, Run
 
 
 def make_split(count: int, seed: int) -> Split:
@@ -44,3 +46,16 @@ def make_config() -> Config:
         epochs=2,
         precision="fp32",
     )
+
+
+def made_run(key: str, seed: int, **metrics: float) -> Run:
+    """A run that was never trained, with the metrics given."""
+    environment = {
+        "data": {"name": "set", "source": "here", "fingerprint": "f" * 64, "train_images": 100},
+        "device": "abacus",
+        "precision": "fp32",
+        "torch": "2.13.0",
+        "finished": "2026-11-21T10:00:00+00:00",
+    }
+    metrics = {"train_examples": 50, **metrics}
+    return Run(Path(key), {"seed": seed, "epochs": 3}, metrics, environment)

@@ -1,24 +1,16 @@
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from quarters import made_run
 
 from labkit import figures
 from labkit.training import Run, Runs
 
 
-def made_run(seed: int, accuracy: float) -> Run:
-    environment = {
-        "data": {"name": "set", "source": "here", "fingerprint": "f" * 64, "train_images": 100},
-        "device": "abacus",
-        "precision": "fp32",
-        "torch": "2.13.0",
-        "finished": "2026-11-21T10:00:00+00:00",
-    }
-    metrics = {"train_examples": 50, "test_accuracy": accuracy}
-    run = Run(Path(f"key{seed}{accuracy}"), {"seed": seed, "epochs": 2}, metrics, environment)
+def drawn_run(seed: int, accuracy: float) -> Run:
+    run = made_run(f"key{seed}{accuracy}", seed, test_accuracy=accuracy)
     run.__dict__["history"] = pd.DataFrame(
         {
             "epoch": [1.0, 2.0],
@@ -35,8 +27,8 @@ def made_run(seed: int, accuracy: float) -> Run:
 def runs() -> Runs:
     return Runs(
         {
-            "base": [made_run(0, 0.5), made_run(1, 0.6)],
-            "better": [made_run(0, 0.55), made_run(1, 0.7)],
+            "base": [drawn_run(0, 0.5), drawn_run(1, 0.6)],
+            "better": [drawn_run(0, 0.55), drawn_run(1, 0.7)],
         }
     )
 
@@ -67,7 +59,7 @@ def test_curves_are_means_over_seeds_with_their_range(runs):
 
 
 def test_runs_of_different_length_are_drawn_as_far_as_they_go(runs):
-    short = made_run(2, 0.5)
+    short = drawn_run(2, 0.5)
     short.__dict__["history"] = short.history.iloc[:1]
     (line, *_), *_ = [
         panel.lines
@@ -113,7 +105,7 @@ def test_the_same_figure_gives_the_same_bytes(runs, shown):
 
 
 def test_a_legend_fits_into_the_width():
-    long = Runs({f"a name as long as this, {i}": [made_run(0, 0.5)] for i in range(4)})
+    long = Runs({f"a name as long as this, {i}": [drawn_run(0, 0.5)] for i in range(4)})
     figure = figures.learning_curves(long)
     assert isinstance(figure, Figure)
     figure.draw_without_rendering()

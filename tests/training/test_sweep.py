@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from quarters import made_run
 
 from labkit import project
-from labkit.training import Run, Runs, sweep
+from labkit.training import Runs, sweep
 from labkit.training import sweep as sweep_function
 from labkit.training.sweep import full_scale
 
@@ -68,18 +69,6 @@ def test_two_processes_train_each_run_once(tmp_path):
     assert [process.returncode for process in both] == [0, 0]
     assert sorted(said) == [f"trained only, seed {seed}" for seed in range(3)]
     assert len([path for path in project.runs().iterdir() if path.is_dir()]) == 3
-
-
-def made_run(key: str, seed: int, **metrics: float) -> Run:
-    environment = {
-        "data": {"name": "set", "source": "here", "fingerprint": "f" * 64, "train_images": 100},
-        "device": "abacus",
-        "precision": "fp32",
-        "torch": "2.13.0",
-        "finished": "2026-11-21T10:00:00+00:00",
-    }
-    metrics = {"train_examples": 50, **metrics}
-    return Run(Path(key), {"seed": seed, "epochs": 3}, metrics, environment)
 
 
 @pytest.fixture
