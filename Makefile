@@ -34,4 +34,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Setting up .venv (once; torch and JupyterLab are large)"
 	@$(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt install python3-venv)"; rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@# a double click on a py:percent file opens the notebook
+	@mkdir -p .venv/etc/jupyter/labconfig
+	@$(BIN)/jupytext-config --settings-file .venv/etc/jupyter/labconfig/default_setting_overrides.json set-default-viewer python
 	@touch $(READY)
