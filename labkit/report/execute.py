@@ -17,6 +17,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ from labkit import progress, project
 from labkit.errors import UsageError
 
 PROFILES = ("smoke", "quick", "full")
+
+# the libraries whose version shows in a notebook's outputs
+_SHAPING = ("torch", "numpy", "pandas", "matplotlib")
 
 
 @dataclass(frozen=True)
@@ -215,11 +219,14 @@ def cache_key(source: Source, chosen: Mapping[str, Any]) -> str:
     """Changes when an executed notebook would: with its source, settings, or labkit itself."""
     digest = hashlib.sha256(source.path.read_bytes())
     digest.update(json.dumps(dict(chosen), sort_keys=True).encode())
+    digest.update(json.dumps({name: version(name) for name in _SHAPING}).encode())
     package = Path(labkit.__file__).parent
-    inputs = [path for path in sorted(package.rglob("*.py")) if "report" not in path.parts[-2:]]
-    inputs += sorted((project.root() / "reports").glob("published.yaml"))
+    # what executes and binds a notebook does not change what its cells show
+    binding = {package / "cli.py", *(package / "report").glob("*.py")}
+    inputs = [path for path in sorted(package.rglob("*.py")) if path not in binding]
+    inputs += [package / "report" / "published.py", project.root() / "reports" / "published.yaml"]
     for path in inputs:
-        digest.update(path.read_bytes())
+        digest.update(path.read_bytes() if path.exists() else b"")
     for path in sorted(project.results().rglob("metrics.json")):
         digest.update(path.parent.name.encode())
     return digest.hexdigest()[:16]
