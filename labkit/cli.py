@@ -1,4 +1,4 @@
-"""The command line: `labkit report`, `labkit run`, `labkit data`.
+"""The command line: `labkit report`, `labkit run`, `labkit data`, `labkit runs`.
 
 Exit status: 0 all went well, 1 something failed, 2 what was asked for cannot be done as asked,
 130 interrupted.

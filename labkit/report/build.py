@@ -12,6 +12,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from labkit import progress, project
+from labkit.errors import LabkitError, UsageError
 from labkit.report import execute
 from labkit.report.execute import Source
 from labkit.report.typst import Section, compile_pdf, document, failure, section
@@ -29,6 +30,10 @@ class Part:
     @property
     def failure(self) -> str | None:
         return execute.failure(self.notebook)
+
+    @property
+    def state(self) -> str:
+        return "failed" if self.failure else "executed" if self.executed else "unchanged"
 
 
 @dataclass(frozen=True)
@@ -65,25 +70,23 @@ def report(
     Everything is checked before anything runs. A notebook whose source, settings and labkit are
     unchanged is not executed again; one that fails is shown as failed, and the others stay.
     """
+    started = time.perf_counter()
     profile = resolve_profile(profile)
-    folder = (output or project.root() / "reports" / "build") / profile
-    settings = execute.read_yaml(project.root() / "params" / "report.yaml")
+    courses = list(dict.fromkeys(course.strip("/") for course in courses))
+    settings = project.read_yaml(project.root() / "params" / "report.yaml")
     sources = [
         source
         for course in courses or settings["courses"]
         for source in execute.find_notebooks(course)
     ]
     chosen = {source: execute.settings(source, profile) for source in sources}
-    if fresh:
+    folder = _folder(output) / profile
+    if fresh:  # the kernels inherit it
         os.environ["LABKIT_FRESH"] = datetime.now(UTC).isoformat()
 
-    parts = []
-    for source in sources:
-        parts.append(_executed(source, chosen[source], folder, fresh))
-        _say(parts[-1])
+    parts = [_executed(source, chosen[source], folder, fresh) for source in sources]
     name = "-".join(courses) or "report"
-    pdf = write_pdf(parts, folder / f"{name}.pdf", settings, profile, show_code=show_code)
-    return Report(pdf, tuple(parts))
+    return _bound(parts, folder / f"{name}.pdf", settings, profile, show_code, started)
 
 
 def run(
@@ -93,19 +96,18 @@ def run(
     profile = resolve_profile(profile)
     source = execute.find_notebook(notebook)
     chosen = execute.settings(source, profile, overrides)
-    folder = (output or project.root() / "reports" / "build") / "run"
+    started = time.perf_counter()
+    folder = _folder(output) / "run"
     part = _executed(source, chosen, folder, fresh=False)
-    _say(part)
-    settings = execute.read_yaml(project.root() / "params" / "report.yaml")
-    pdf = write_pdf([part], folder / source.course / f"{source.stem}.pdf", settings, profile)
-    return Report(pdf, (part,))
+    settings = project.read_yaml(project.root() / "params" / "report.yaml")
+    pdf = folder / source.course / f"{source.stem}.pdf"
+    return _bound([part], pdf, settings, chosen.get("profile", profile), False, started)
 
 
 def write_pdf(
     parts: Sequence[Part], path: Path, settings: dict, profile: str, *, show_code: bool = False
-) -> Path:
+) -> None:
     """Bind executed notebooks into the PDF at `path`, written whole or not at all."""
-    started = time.perf_counter()
     sections: list[Section] = []
     for part in parts:
         if part.failure:
@@ -125,9 +127,32 @@ def write_pdf(
     beside = path.with_suffix(".pdf.tmp")
     beside.write_bytes(compile_pdf(source, files))
     beside.replace(path)
-    seconds = time.perf_counter() - started
-    print(f"{'PDF':40} {seconds:6.1f} s  {path}", file=sys.stderr)
-    return path
+
+
+def _bound(parts, path: Path, settings, profile: str, show_code: bool, started: float) -> Report:
+    """Write the PDF, and say at the end how long each part took."""
+    binding = time.perf_counter()
+    write_pdf(parts, path, settings, profile, show_code=show_code)
+    now = time.perf_counter()
+    lines = [(part.source.name, part.seconds, part.state) for part in parts]
+    lines += [("PDF", now - binding, "written"), ("together", now - started, "")]
+    for name, seconds, state in lines:
+        print(f"{name:40} {seconds:7.1f} s  {state}", file=sys.stderr)
+    for part in parts:
+        if part.failure:
+            print(f"{part.source.name} failed: {part.failure}", file=sys.stderr)
+    return Report(path, tuple(parts))
+
+
+def _folder(output: Path | None) -> Path:
+    folder = output or project.root() / "reports" / "build"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {folder} ({error.strerror}); choose another folder with --output"
+        ) from None
+    return folder
 
 
 def _executed(source: Source, chosen: dict, folder: Path, fresh: bool) -> Part:
@@ -136,7 +161,11 @@ def _executed(source: Source, chosen: dict, folder: Path, fresh: bool) -> Part:
     key = execute.cache_key(source, chosen)
     if not fresh and (notebook := _still_valid(path, key)) is not None:
         return Part(source, notebook, time.perf_counter() - started, executed=False)
-    data = _fetch(source.data_sets)
+    try:
+        data = _fetch(source.data_sets)
+    except LabkitError as error:  # the other notebooks may do without
+        notebook = execute.failed(source.read(), str(error))
+        return Part(source, notebook, time.perf_counter() - started, executed=True)
     relay = progress.Relay()
     try:
         notebook = execute.execute(source, chosen, path, relay)
@@ -172,13 +201,6 @@ def _still_valid(path: Path, key: str) -> NotebookNode | None:
     except (OSError, ValueError):  # never made, or damaged: made anew
         return None
     return notebook if notebook.metadata.get("labkit", {}).get("key") == key else None
-
-
-def _say(part: Part) -> None:
-    state = "failed" if part.failure else "executed" if part.executed else "unchanged"
-    print(f"{part.source.name:40} {part.seconds:6.1f} s  {state}", file=sys.stderr)
-    if part.failure:
-        print(f"  {part.failure}", file=sys.stderr)
 
 
 def _data(parts: Sequence[Part]) -> dict[str, str]:

@@ -93,7 +93,7 @@ class Source:
         return self._given().get("data") or []
 
     def _given(self) -> dict[str, Any]:
-        given = read_yaml(self.params_path)
+        given = project.read_yaml(self.params_path)
         unknown = set(given) - {"title", "data", *PROFILES}
         if unknown:
             raise UsageError(
@@ -115,19 +115,18 @@ class Source:
 
 def find_notebooks(course: str | None = None) -> list[Source]:
     """The notebooks of one course or of all, in the order of their names."""
-    folder = project.root() / "notebooks"
-    paths = sorted(folder.glob(f"{course or '*'}/*.py"))
-    if not paths:
-        there = sorted({path.parent.name for path in folder.glob("*/*.py")})
-        raise UsageError(f"no course {course!r}{_nearest(course or '', there)}")
-    return [Source(path.parent.name, path.stem) for path in paths]
+    paths = sorted((project.root() / "notebooks").glob("*/*.py"))
+    courses = list(dict.fromkeys(path.parent.name for path in paths))
+    if course is not None and course not in courses:
+        raise UsageError(f"no course {course!r}{_nearest(course, courses)}")
+    return [Source(p.parent.name, p.stem) for p in paths if course in (None, p.parent.name)]
 
 
 def find_notebook(name: str) -> Source:
     """The notebook that `name` means: `tdt4265/task2`, a longer part of it, or a path."""
     wanted = re.sub(r"^.*notebooks/|\.(py|ipynb)$", "", name)
     every = find_notebooks()
-    matching = [source for source in every if source.name.startswith(wanted)]
+    matching = [s for s in every if s.name.startswith(wanted) or s.stem.startswith(wanted)]
     exact = [source for source in matching if source.name == wanted]
     if exact or len(matching) == 1:
         return (exact or matching)[0]
@@ -135,21 +134,6 @@ def find_notebook(name: str) -> Source:
         names = ", ".join(source.name for source in matching)
         raise UsageError(f"notebook {name!r} could be {names}; give more of its name")
     raise UsageError(f"no notebook {name!r}{_nearest(wanted, [source.name for source in every])}")
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML 1.2 file of keys and values (so `1e-3` is a number, as PyYAML's 1.1 has it not)."""
-    try:
-        content = YAML(typ="safe").load(path.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"{path} is missing; write it beside those of the others") from None
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}: " if mark else ""
-        raise UsageError(f"{path.name}: {place}{getattr(error, 'problem', error)}") from None
-    if not isinstance(content or {}, dict):
-        raise UsageError(f"{path.name}: it holds no keys; write `name: value` lines")
-    return dict(content or {})
 
 
 def parse_overrides(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -194,6 +178,7 @@ def parameters(notebook: NotebookNode, name: str) -> dict[str, Parameter]:
                 f"{name}: parameter {ast.unparse(statement)!r} is computed; give a plain value"
             ) from None
         found[key] = Parameter(key, annotation or _type_of(default), default)
+        found[key].check(default, name)
     return found
 
 
@@ -209,9 +194,13 @@ def check_parameters(source: Source, overrides: Mapping[str, Any]) -> None:
 def settings(source: Source, profile: str, overrides: Mapping[str, Any] = {}) -> dict[str, Any]:
     """What a run of `source` in `profile` sets: its params file, then `overrides`; checked."""
     chosen = {**source.params(profile), **overrides}
-    if "profile" in parameters(source.read(), source.name):
-        chosen.setdefault("profile", profile)
+    if "profile" in chosen:
+        raise UsageError("the profile is no parameter; choose it with --profile")
     check_parameters(source, chosen)
+    if "profile" in parameters(source.read(), source.name):
+        # what is no longer the profile does not go by its name
+        changed = ", ".join(f"{name}={value!r}" for name, value in overrides.items())
+        chosen["profile"] = f"{profile} with {changed}" if changed else profile
     return chosen
 
 
@@ -228,7 +217,7 @@ def cache_key(source: Source, chosen: Mapping[str, Any]) -> str:
     for path in inputs:
         digest.update(path.read_bytes() if path.exists() else b"")
     for path in sorted(project.results().rglob("metrics.json")):
-        digest.update(path.parent.name.encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -256,30 +245,34 @@ def execute(
             title=source.name,
         )
     except papermill.PapermillExecutionError:
-        failed = nbformat.read(output, as_version=4)
+        raised = nbformat.read(output, as_version=4)
         # papermill's own banner repeats what the failing cell shows
-        failed.cells = [
+        raised.cells = [
             cell
-            for cell in failed.cells
+            for cell in raised.cells
             if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
         ]
-        return failed
-    except DeadKernelError as error:
+        return raised
+    except (DeadKernelError, RuntimeError) as error:  # the second: it died before its first cell
         died = nbformat.read(output, as_version=4)
-        message = "the kernel died, most often for want of memory"
-        error = new_output(
-            "error", ename="DeadKernelError", evalue=message, traceback=str(error).splitlines()
-        )
-        died.cells.append(new_code_cell(outputs=[error]))
-        nbformat.write(died, output)
-        return died
+        return failed(died, "the kernel died, most often for want of memory", str(error))
+
+
+def failed(notebook: NotebookNode, message: str, details: str = "") -> NotebookNode:
+    """`notebook` with a failure that is not one of its cells'."""
+    error = new_output(
+        "error", ename="NotRun", evalue=message, traceback=details.splitlines() or [message]
+    )
+    notebook.cells.append(new_code_cell(outputs=[error]))
+    return notebook
 
 
 def failure(notebook: NotebookNode) -> str | None:
     """The one-line error of a notebook whose run failed, else None."""
     for cell in notebook.cells:
+        expected = "raises-exception" in cell.metadata.get("tags", [])
         for output in cell.get("outputs", []):
-            if output.output_type == "error":
+            if output.output_type == "error" and not expected:
                 return f"{output.ename}: {output.evalue}"
     return None
 
@@ -332,6 +325,17 @@ class _Engine(NBClientEngine):
 papermill_engines.register("labkit", _Engine)
 # its own look at the parameters does not understand `int | None` and warns of what is checked here
 logging.getLogger("papermill").setLevel(logging.ERROR)
+
+
+def _annotation(annotation: ast.expr, name: str) -> Any:
+    written = ast.unparse(annotation)
+    try:
+        return eval(written, {})  # the notebook's own code, which is executed anyway
+    except Exception:
+        raise UsageError(
+            f"{name}: parameter type {written!r} is not built in; write int, float, str, bool, "
+            "list[…] or … | None"
+        ) from None
 
 
 def _type_of(default: Any) -> Any:

@@ -5,13 +5,12 @@ from functools import cache
 import pandas as pd
 
 from labkit import project
-from labkit.report.execute import read_yaml
 from labkit.training import Runs
 
 
 @cache
 def _values() -> dict:
-    return read_yaml(project.root() / "reports" / "published.yaml")
+    return project.read_yaml(project.root() / "reports" / "published.yaml")
 
 
 def published(question: str) -> dict[str, float]:

@@ -4,6 +4,7 @@ Two runs with equal Configs on equal data are the same run; the store finds reco
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal
@@ -17,7 +18,6 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
-    SerializeAsAny,
     ValidationError,
 )
 from pydantic.functional_serializers import PlainSerializer
@@ -119,13 +119,13 @@ class Config(_Strict):
     """
 
     network: tuple[Annotated[InstanceOf[Layer], PlainSerializer(expression)], ...]
-    optimizer: SerializeAsAny[SGD | Adam]
+    optimizer: InstanceOf[SGD] | InstanceOf[Adam]
     data: Data = Data()
     augmentation: Augmentation = Augmentation()
     batch_size: PositiveInt = 64
     epochs: PositiveInt = 10
     validations_per_epoch: PositiveInt = 2
-    early_stop: PositiveInt | None = None  # counted in validations, see trainer.should_stop
+    early_stop: PositiveInt | None = None  # counted in validations, see trainer.reason_to_stop
     seed: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
@@ -143,14 +143,19 @@ class Config(_Strict):
 
 def _set(model: _Strict, path: list[str], value: Any) -> _Strict:
     values = {name: getattr(model, name) for name in type(model).model_fields}
-    if len(path) > 1 and isinstance(values.get(path[0]), _Strict):
-        value = _set(values[path[0]], path[1:], value)
+    if len(path) > 1:
+        inner = values.get(path[0])
+        if not isinstance(inner, _Strict):
+            raise ConfigError(f"{type(model).__name__}.{'.'.join(path)}: {path[0]} has no fields")
+        value = _set(inner, path[1:], value)
     # an unknown name is passed on, so that the strict constructor refuses it by name
     return type(model)(**{**values, path[0]: value})
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """`auto` is the GPU where CUDA has one, else the CPU; any other name is torch's own."""
+    """`auto` is what LABKIT_DEVICE names, else the GPU where CUDA has one, else the CPU."""
+    if name == "auto":
+        name = os.environ.get("LABKIT_DEVICE") or "auto"
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():

@@ -3,7 +3,8 @@
 A record is a folder named by its key: `config.json`, `history.csv`, `metrics.json`,
 `environment.json`, `weights.safetensors`. It is written beside its place and renamed, so it is
 whole or absent. The key hashes the Config, the data's fingerprint and the source of the modules
-that can change the result; device, versions and time are recorded and shown, not part of the key.
+that can change the result. Device, versions and time are recorded and shown, not part of the key;
+the precision that the device resolves `auto` to is.
 
 Committed records of full-scale runs (`reports/results/`, without weights) are matched by Config
 alone, so that a later edit of the trainer does not orphan them.
@@ -33,6 +34,7 @@ from torch import Tensor
 import labkit
 from labkit import project
 from labkit.data.datasets import Dataset
+from labkit.errors import LabkitError
 from labkit.training.config import Config, resolve_device, resolve_precision
 from labkit.training.trainer import Result
 
@@ -105,20 +107,23 @@ def find(config: Config, dataset: Dataset, device: str = "auto") -> Run | None:
     With LABKIT_FRESH set to a time (ISO 8601), what is older is passed over.
     """
     place = project.runs() / key(config, dataset.fingerprint, resolve_device(device))
-    run = _read_or_set_aside(place)
-    if run is not None and _is_fresh(run):
-        return run
-    if not os.environ.get("LABKIT_FRESH"):
-        for committed in committed_runs():
-            if _matches(committed.config, config, ignoring=frozenset({"precision"})):
-                return committed
-    return None
+    with contextlib.suppress(ValueError):
+        if _is_fresh(run := read(place)):
+            return run
+    return None if os.environ.get("LABKIT_FRESH") else _committed(config)
 
 
 def full_scale(config: Config) -> list[Run]:
-    """Committed runs of the same experiment: equal in all but the budget (`BUDGET`), by seed."""
+    """Committed runs of the same experiment: equal in all but the budget (`BUDGET`).
+
+    Of these, the ones with the most epochs; one for each seed, the newest.
+    """
     found = [run for run in committed_runs() if _matches(run.config, config, ignoring=BUDGET)]
-    return sorted(found, key=lambda run: run.config["seed"])
+    most = max((run.config["epochs"] for run in found), default=0)
+    found = [run for run in found if run.config["epochs"] == most]
+    newest_last = sorted(found, key=lambda run: run.environment["finished"])
+    by_seed = {run.config["seed"]: run for run in newest_last}
+    return [by_seed[seed] for seed in sorted(by_seed)]
 
 
 def save(config: Config, dataset: Dataset, result: Result, device: str = "auto") -> Run:
@@ -139,9 +144,24 @@ def save(config: Config, dataset: Dataset, result: Result, device: str = "auto")
         beside.rename(folder)
         shutil.rmtree(folder / "replaced", ignore_errors=True)
     except BaseException:
+        if (beside / "replaced").exists() and not folder.exists():
+            (beside / "replaced").rename(folder)
         shutil.rmtree(beside, ignore_errors=True)
         raise
     return read(folder)
+
+
+def set_aside_damaged(config: Config, dataset: Dataset, device: str = "auto") -> None:
+    """Move the record of `config` out of the way if it cannot be read; call it under `lock`."""
+    folder = project.runs() / key(config, dataset.fingerprint, resolve_device(device))
+    if not folder.is_dir():
+        return
+    try:
+        read(folder)
+    except ValueError as error:
+        aside = Path(tempfile.mkdtemp(prefix=f"damaged-{folder.name}-", dir=folder.parent))
+        folder.rename(aside / folder.name)
+        print(f"{error}; set aside in {aside.name}, trained again", file=sys.stderr)
 
 
 def read(folder: Path) -> Run:
@@ -161,7 +181,13 @@ def read(folder: Path) -> Run:
 @cache
 def committed_runs() -> tuple[Run, ...]:
     """Every record under `reports/results/`."""
-    return tuple(read(path.parent) for path in sorted(project.results().glob("**/config.json")))
+    folders = [path for path in sorted(project.results().glob("[!.]*")) if path.is_dir()]
+    try:
+        return tuple(read(folder) for folder in folders)
+    except ValueError as error:
+        raise LabkitError(
+            f"{error}; restore it with `git checkout reports/results`, or remove the folder"
+        ) from None
 
 
 def local_runs() -> list[Run]:
@@ -176,19 +202,23 @@ def local_runs() -> list[Run]:
 def commit() -> list[Run]:
     """Copy the full-scale records made here to `reports/results/`, without their weights.
 
-    Full-scale is a run on all images of every split. A record that is there already stays.
+    Full-scale is a run on all images of every split. Of runs with equal Configs the one that is
+    committed already stays.
     """
     copied = []
+    project.results().mkdir(parents=True, exist_ok=True)
     for run in local_runs():
-        subset = [
-            run.config["data"][f"{split}_images"] for split in ("train", "validation", "test")
-        ]
-        place = project.results() / run.key
-        if any(subset) or place.exists():
+        data = run.config["data"]
+        subset = any(data[f"{split}_images"] for split in ("train", "validation", "test"))
+        if subset or any(run.config == committed.config for committed in committed_runs()):
             continue
-        shutil.copytree(run.folder, place, ignore=shutil.ignore_patterns(WEIGHTS))
+        place = project.results() / run.key
+        beside = Path(tempfile.mkdtemp(prefix=f".{run.key}-", dir=place.parent)) / run.key
+        shutil.copytree(run.folder, beside, ignore=shutil.ignore_patterns(WEIGHTS))
+        beside.rename(place)
+        beside.parent.rmdir()
         copied.append(read(place))
-    committed_runs.cache_clear()
+        committed_runs.cache_clear()
     return copied
 
 
@@ -253,16 +283,14 @@ def _is_fresh(run: Run) -> bool:
     )
 
 
-def _read_or_set_aside(folder: Path) -> Run | None:
-    if not folder.is_dir():
-        return None
-    try:
-        return read(folder)
-    except ValueError as error:
-        aside = Path(tempfile.mkdtemp(prefix=f"damaged-{folder.name}-", dir=folder.parent))
-        folder.rename(aside / folder.name)
-        print(f"{error}; set aside as {aside.name}, trained again", file=sys.stderr)
-        return None
+def _committed(config: Config) -> Run | None:
+    for run in reversed(committed_runs()):
+        # `auto` takes a record of either precision; one that was asked for by name must be the same
+        if config.precision in ("auto", run.environment["precision"]) and _matches(
+            run.config, config, ignoring=frozenset({"precision"})
+        ):
+            return run
+    return None
 
 
 @cache

@@ -3,14 +3,32 @@
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from labkit.data import load
 from labkit.training import store
-from labkit.training.config import Config
+from labkit.training.config import Config, ConfigError
 from labkit.training.store import Run
 from labkit.training.trainer import fit
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two accuracies, and the margin within which it is not told from none."""
+
+    mean: float
+    margin: float
+    seeds: int
+
+    @property
+    def sign(self) -> int:
+        """1 better, −1 worse, 0 not told apart."""
+        return 0 if abs(self.mean) <= self.margin else 1 if self.mean > 0 else -1
+
+    def __str__(self) -> str:
+        return f"{100 * self.mean:+.1f} ± {100 * self.margin:.1f}"
 
 
 class Runs(Mapping[str, list[Run]]):
@@ -60,15 +78,26 @@ class Runs(Mapping[str, list[Run]]):
             text += f" ± {statistics.stdev(values):.{digits}f}"
         return text
 
-    def margin(self, name: str, split: str) -> float:
-        """What the number of images leaves open in comparing accuracies with that of `name`.
+    def difference(self, name: str, reference: str, metric: str) -> "Difference":
+        """How much better or worse `name` is than `reference`, seed by seed where both have it.
 
-        Two standard errors, 2·√(2p(1 − p)/n), of the difference between two accuracies near p on n
-        images each: what other images of the same kind might have given.
+        The margin is two standard errors: over the paired seeds, or with a single seed of the
+        sampling of the test images alone, 2·√(2p(1 − p)/n) for accuracies near p on n images.
         """
-        accuracy = self.mean(name, f"{split}_accuracy")
-        num_examples = self[name][0].metrics[f"{split}_examples"]
-        return 2 * math.sqrt(2 * accuracy * (1 - accuracy) / num_examples)
+        first, second = (
+            {run.config["seed"]: run.metrics for run in self[each]} for each in (name, reference)
+        )
+        common = sorted(first.keys() & second.keys())
+        if not common:
+            raise ValueError(f"{name!r} and {reference!r} have no seed in common")
+        paired = [first[seed][metric] - second[seed][metric] for seed in common]
+        if len(paired) > 1:
+            margin = 2 * statistics.stdev(paired) / math.sqrt(len(paired))
+        else:
+            split = metric.removesuffix("_accuracy")
+            p, n = second[common[0]][metric], second[common[0]][f"{split}_examples"]
+            margin = 2 * math.sqrt(2 * p * (1 - p) / n)
+        return Difference(statistics.fmean(paired), margin, len(paired))
 
     def best(self, metric: str = "validation_loss") -> str:
         """The name with the best mean: the lowest loss, or the highest of any other metric."""
@@ -99,21 +128,24 @@ class Runs(Mapping[str, list[Run]]):
         runs = list({run.key: run for group in self.values() for run in group}.values())
         if not runs:
             return "no runs"
-        data = runs[0].environment["data"]
 
         def unique(values) -> str:
             return ", ".join(dict.fromkeys(str(value) for value in values))
 
+        sets = [run.environment["data"] for run in runs]
+        data = unique(
+            f"{d['name']} from {d['source']}, sha256 {d['fingerprint'][:12]}…" for d in sets
+        )
         images = unique(
-            f"{run.metrics['train_examples']:,} of {run.environment['data']['train_images']:,}"
-            for run in runs
+            f"{run.metrics['train_examples']:,} of {d['train_images']:,} training images"
+            f" and {run.metrics['test_examples']:,} test images"
+            for run, d in zip(runs, sets, strict=True)
         )
         keys = ", ".join(run.key[:6] for run in runs[:6])
         seeds = sorted({run.config["seed"] for run in runs})
         more = f" and {len(runs) - 6} more" if len(runs) > 6 else ""
         return (
-            f"{data['name']} from {data['source']}, sha256 {data['fingerprint'][:12]}…; "
-            f"{images} training images, {unique(run.config['epochs'] for run in runs)} epochs, "
+            f"{data}; {images}, at most {unique(run.config['epochs'] for run in runs)} epochs, "
             f"seed{'s' if len(seeds) > 1 else ''} {unique(seeds)}; "
             f"{unique(run.environment['device'] for run in runs)}, "
             f"{unique(run.environment['precision'] for run in runs)}, "
@@ -125,6 +157,8 @@ class Runs(Mapping[str, list[Run]]):
 
 def sweep(configs: Mapping[str, Config], *, seeds: Sequence[int] = (0,), device="auto") -> Runs:
     """Every Config with every seed: taken from the store where it is there, trained where not."""
+    if len(set(seeds)) < len(seeds) or not seeds:
+        raise ConfigError(f"seeds {list(seeds)!r}: give at least one, each once")
     found: dict[str, list[Run]] = {}
     for name, config in configs.items():
         found[name] = [
@@ -148,5 +182,6 @@ def _finished(config: Config, description: str, device: str) -> Run:
         # another process may have trained it while this one waited for the lock
         if run := store.find(config, dataset, device):
             return run
+        store.set_aside_damaged(config, dataset, device)
         result = fit(config, dataset, device=device, description=description)
         return store.save(config, dataset, result, device)

@@ -108,8 +108,8 @@ class Trainer:
         self.train = self._resident(dataset.train, config.data.train_images)
         self.validation = self._resident(dataset.validation, config.data.validation_images)
         self.test = self._resident(dataset.test, config.data.test_images)
-        # built on the CPU, so that a seed gives the same first weights on every device
         self._check_network(tuple(self.train.images.shape[1:]))
+        # built on the CPU, so that a seed gives the same first weights on every device
         model = build(config.network)
         self.model = model.to(device, memory_format=torch.channels_last)
         self.optimizer = make_optimizer(config, self.model)

@@ -28,6 +28,8 @@ def make(**changes) -> Config:
         (lambda: Augmentation(flip=1), "Augmentation.flip: 1"),
         (lambda: make().replace({"optimizer.learning_rate": 0}), "SGD.learning_rate: 0"),
         (lambda: make().replace({"optimizer.rate": 0.1}), "SGD.rate: unknown"),
+        (lambda: make().replace({"seed.x": 1}), "Config.seed.x: seed has no fields"),
+        (lambda: make(optimizer={"learning_rate": 0.1}), "Config.optimizer"),
         (lambda: make().replace({"data.nme": "x"}), "Data.nme: unknown"),
     ],
 )

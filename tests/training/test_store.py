@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from labkit import project
+from labkit.errors import LabkitError
 from labkit.training import fit, store
 from labkit.training.trainer import Result
 
@@ -101,6 +102,7 @@ def test_a_damaged_record_is_set_aside_and_reported(
     else:
         (folder / name).write_text((folder / name).read_text()[:-5])
     assert store.find(config, dataset) is None
+    store.set_aside_damaged(config, dataset)
     said = capsys.readouterr().err
     assert name in said
     assert "set aside" in said
@@ -172,6 +174,68 @@ def test_a_committed_record_outlives_new_fields_of_the_config(
     assert store.find(config, dataset) is not None
     assert store.find(config.replace(early_stop=4), dataset) is None
     assert store.find(config.replace({"augmentation.rotation": 3.0}), dataset) is None
+
+
+def test_full_scale_takes_the_longest_runs_one_per_seed(config, dataset, result, results_folder):
+    old = commit(store.save(config, dataset, result), results_folder, "old")
+    environment = json.loads((old / "environment.json").read_text())
+    environment["finished"] = "2020-01-01T00:00:00+00:00"
+    (old / "environment.json").write_text(json.dumps(environment))
+    commit(store.save(config, dataset, result), results_folder, "new")
+    short = config.replace(epochs=1, seed=4)
+    commit(store.save(short, dataset, fit(short, dataset)), results_folder, "short")
+    assert [run.folder.name for run in store.full_scale(config)] == ["new"]
+
+
+def test_commit_takes_whole_data_runs_once_and_leaves_weights_out(
+    config, dataset, result, results_folder
+):
+    store.save(config, dataset, result)
+    small = config.replace({"data.train_images": 20})
+    store.save(small, dataset, fit(small, dataset))
+    (run,) = store.commit()
+    assert run.config == config.to_json()
+    assert sorted(path.name for path in run.folder.iterdir()) == sorted(store.FILES)
+    assert store.commit() == []
+    assert store.find(config.replace(seed=1), dataset) is None
+    shutil.rmtree(project.runs())
+    assert store.find(config, dataset).metrics == result.metrics
+
+
+def test_a_damaged_committed_record_is_named_with_the_remedy(
+    config, dataset, result, results_folder
+):
+    folder = commit(store.save(config, dataset, result), results_folder, "full")
+    (folder / "metrics.json").unlink()
+    store.committed_runs.cache_clear()
+    with pytest.raises(LabkitError, match=r"metrics\.json .*git checkout reports"):
+        store.full_scale(config)
+
+
+def test_a_precision_asked_for_by_name_is_the_one_that_is_given(
+    config, dataset, result, results_folder
+):
+    commit(store.save(config, dataset, result), results_folder, "full")  # fp32
+    shutil.rmtree(project.runs())
+    assert store.find(config.replace(precision="auto"), dataset) is not None
+    assert store.find(config.replace(precision="fp32"), dataset) is not None
+    assert store.find(config.replace(precision="bf16"), dataset) is None
+
+
+def test_a_save_that_fails_leaves_the_record_before_it(config, dataset, result, monkeypatch):
+    before = store.save(config, dataset, result)
+    real = Path.rename
+
+    def fails(path, target):
+        if target == before.folder and path.name.startswith("."):
+            raise OSError("disk full")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="disk full"):
+        store.save(config, dataset, result)
+    monkeypatch.undo()
+    assert store.read(before.folder).metrics == result.metrics
 
 
 def test_full_scale_ignores_the_budget_and_nothing_else(config, dataset, result, results_folder):

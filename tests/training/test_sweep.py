@@ -9,7 +9,7 @@ import pytest
 from quarters import made_run
 
 from labkit import project
-from labkit.training import Runs, sweep
+from labkit.training import ConfigError, Runs, sweep
 from labkit.training import sweep as sweep_function
 from labkit.training.sweep import full_scale
 
@@ -101,9 +101,35 @@ def test_best_passes_over_what_diverged(runs):
     assert diverged.best("validation_loss") == "b"
 
 
-def test_margin_on_paper():
-    runs = Runs({"a": [made_run("k", 0, test_accuracy=0.5, test_examples=5000)]})
-    assert runs.margin("a", "test") == pytest.approx(0.02)  # 2·√(2·¼/5000)
+def test_difference_of_one_seed_on_paper():
+    made = {"test_examples": 5000}
+    runs = Runs(
+        {
+            "a": [made_run("k1", 0, test_accuracy=0.53, **made)],
+            "b": [made_run("k2", 0, test_accuracy=0.50, **made)],
+        }
+    )
+    difference = runs.difference("a", "b", "test_accuracy")
+    assert difference.mean == pytest.approx(0.03)
+    assert difference.margin == pytest.approx(0.02)  # 2·√(2·¼/5000)
+    assert (difference.sign, difference.seeds, str(difference)) == (1, 1, "+3.0 ± 2.0")
+    assert runs.difference("b", "a", "test_accuracy").sign == -1
+    assert runs.difference("a", "a", "test_accuracy").sign == 0
+
+
+def test_difference_pairs_the_seeds_that_both_have():
+    first = [made_run(f"a{seed}", seed, test_accuracy=0.5 + 0.1 * seed) for seed in (0, 1, 2)]
+    second = [made_run(f"b{seed}", seed, test_accuracy=0.46 + 0.08 * seed) for seed in (2, 0)]
+    difference = Runs({"a": first, "b": second}).difference("a", "b", "test_accuracy")
+    # seed 0: 0.04, seed 2: 0.08; mean 0.06, sd 0.02·√2, two standard errors 0.04
+    assert (difference.mean, difference.margin) == (pytest.approx(0.06), pytest.approx(0.04))
+    assert difference.seeds == 2
+
+
+@pytest.mark.parametrize("seeds", [[], [0, 0]])
+def test_seeds_are_given_once_each(config, seeds):
+    with pytest.raises(ConfigError, match="give at least one, each once"):
+        sweep({"only": config}, seeds=seeds)
 
 
 def test_table(runs):
@@ -120,7 +146,14 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(runs):
 
 def test_provenance_names_data_size_seeds_device_and_keys(runs):
     line = runs.provenance()
-    for part in ("set from here", "ffffffffffff…", "50 of 100", "3 epochs", "seeds 0, 1"):
+    for part in (
+        "set from here",
+        "ffffffffffff…",
+        "50 of 100",
+        "20 test images",
+        "3 epochs",
+        "seeds 0, 1",
+    ):
         assert part in line
     for part in ("abacus", "fp32", "torch 2.13.0", "2026-11-21", "k1, k2, k3"):
         assert part in line
