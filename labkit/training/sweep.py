@@ -16,7 +16,10 @@ from labkit.training.trainer import fit
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of two accuracies, and the margin within which it is not told from none."""
+    """A difference of two accuracies, and the margin within which it is not told from none.
+
+    As text in points of 0.01: `−9.9 ± 4.4`.
+    """
 
     mean: float
     margin: float
@@ -28,7 +31,7 @@ class Difference:
         return 0 if abs(self.mean) <= self.margin else 1 if self.mean > 0 else -1
 
     def __str__(self) -> str:
-        return f"{100 * self.mean:+.1f} ± {100 * self.margin:.1f}"
+        return f"{100 * self.mean:+.1f} ± {100 * self.margin:.1f}".replace("-", "−")
 
 
 class Runs(Mapping[str, list[Run]]):

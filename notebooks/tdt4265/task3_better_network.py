@@ -327,7 +327,7 @@ judged_3e = recorded_each if "3e" in recorded_each else extra_runs
 reached = judged_3e.mean("3e", "test_accuracy")
 Markdown(
     f"**Answer** (profile {profile if judged_3e is extra_runs else 'full'}, "
-    f"{len(judged_3e['3e'])} seed(s)). With the extra convolution the test accuracy is "
+    f"seeds: {len(judged_3e['3e'])}). With the extra convolution the test accuracy is "
     f"{judged_3e.spread('3e', 'test_accuracy')}"
     + (f", without it {judged_3e.spread('3a', 'test_accuracy')}" if "3a" in judged_3e else "")
     + ". The course's 80 % are "
