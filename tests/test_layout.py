@@ -81,6 +81,15 @@ def test_handcalc_imports_the_standard_library_and_itself_alone():
             assert all(room(imported) == "handcalc" for imported in imports(path)), name
 
 
+def test_every_place_that_the_readme_names_exists():
+    text = (ROOT / "README.md").read_text()
+    places = re.findall(r"\]\(([\w./]+)\)", text)  # links and pictures
+    places += [line.split()[0] for line in re.findall(r"^    (\w+/\S*) +\S", text, re.MULTILINE)]
+    places = [place.replace("<course>", "tdt4265") for place in places]
+    assert len(places) > 10
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
 def test_environment_yml_has_the_dependencies_of_pyproject():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     environment = YAML(typ="safe").load((ROOT / "environment.yml").read_text())

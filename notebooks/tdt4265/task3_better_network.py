@@ -231,10 +231,12 @@ Markdown(
 
 # %%
 adam = {
-    f"Adam {rate:g}": improved.replace({"optimizer.learning_rate": rate}) for rate in adam_rates
+    f"Adam at {rate:g}": improved.replace({"optimizer.learning_rate": rate}) for rate in adam_rates
 }
 sgd = {
-    f"SGD {rate:g}": improved.replace(optimizer=SGD(learning_rate=rate, weight_decay=weight_decay))
+    f"SGD at {rate:g}": improved.replace(
+        optimizer=SGD(learning_rate=rate, weight_decay=weight_decay)
+    )
     for rate in sgd_rates
 }
 rates = adam | sgd
@@ -269,7 +271,7 @@ tuned = rate_runs.difference(best_adam, best_sgd, "test_accuracy")
 outcome = {-1: f"{best_sgd} is better", 0: "they are not told apart", 1: f"{best_adam} is better"}
 Markdown(
     f"**Answer** (profile {profile}). At their best rates, {best_adam} reaches "
-    f"{rate_runs.spread(best_adam, 'test_accuracy')} and {best_sgd} "
+    f"{rate_runs.spread(best_adam, 'test_accuracy')} and {best_sgd} reaches "
     f"{rate_runs.spread(best_sgd, 'test_accuracy')} on the test images: a difference of {tuned} "
     f"points, so {outcome[tuned.sign]}"
     + ("." if tuned.seeds > 1 else ", as far as one seed can tell.")
