@@ -117,15 +117,14 @@ show(
 # %% tags=["solution"]
 judged = recorded or runs
 name = "first network"
-gap = judged.mean(name, "train_accuracy") - judged.mean(name, "test_accuracy")
 first_run = judged[name][0].history
 lowest = first_run["validation_loss"].idxmin()
 fell_on = first_run["train_loss"].iloc[-1] < first_run["train_loss"].iloc[lowest]
 Markdown(
     f"**Answer** (profile {'full' if recorded else profile}, seeds: {len(judged[name])}). With "
     f"its best weights, of epoch {judged.mean(name, 'best_epoch'):.1f}, the network is right on "
-    f"{judged.spread(name, 'test_accuracy')} of the test images; on the images it was trained on, "
-    f"{100 * gap:+.1f} points. "
+    f"{judged.spread(name, 'test_accuracy')} of the test images and on "
+    f"{judged.spread(name, 'train_accuracy')} of those that it was trained on. "
     + (
         "As predicted, the training loss fell on after the validation loss had reached its lowest "
         "value: from there on the network remembers its training images."

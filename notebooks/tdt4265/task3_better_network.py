@@ -356,8 +356,9 @@ Markdown(
     f"**Answer** (profile {profile if judged_3e is extra_runs else 'full'}). With its best weights "
     f"{largest} is right on {judged_3e.mean(largest, 'train_accuracy'):.1%} of its training images "
     "(taken without augmentation, in evaluation mode) and on "
-    f"{judged_3e.mean(largest, 'validation_accuracy'):.1%} of the validation images. The gaps are "
-    + ", ".join(f"{gap:.1f} points for {name}" for name, gap in gaps.items())
+    f"{judged_3e.mean(largest, 'validation_accuracy'):.1%} of the validation images: a gap, in "
+    "points, of "
+    + ", ".join(f"{gap:.1f} for {name}" for name, gap in gaps.items())
     + ". "
     + (
         f"That is more than the {100 * noise:.1f} points that so many validation images leave "
