@@ -182,22 +182,17 @@ def parameters(notebook: NotebookNode, name: str) -> dict[str, Parameter]:
     return found
 
 
-def check_parameters(source: Source, overrides: Mapping[str, Any]) -> None:
-    """Raise UsageError for an override that the notebook does not have, or of the wrong type."""
-    known = parameters(source.read(), source.name)
-    for name, value in overrides.items():
-        if name not in known:
-            raise UsageError(f"{source.name} has no parameter {name!r}{_nearest(name, [*known])}")
-        known[name].check(value, source.name)
-
-
 def settings(source: Source, profile: str, overrides: Mapping[str, Any] = {}) -> dict[str, Any]:
     """What a run of `source` in `profile` sets: its params file, then `overrides`; checked."""
     chosen = {**source.params(profile), **overrides}
     if "profile" in chosen:
         raise UsageError("the profile is no parameter; choose it with --profile")
-    check_parameters(source, chosen)
-    if "profile" in parameters(source.read(), source.name):
+    known = parameters(source.read(), source.name)
+    for name, value in chosen.items():
+        if name not in known:
+            raise UsageError(f"{source.name} has no parameter {name!r}{_nearest(name, [*known])}")
+        known[name].check(value, source.name)
+    if "profile" in known:
         # what is no longer the profile does not go by its name
         changed = ", ".join(f"{name}={value!r}" for name, value in overrides.items())
         chosen["profile"] = f"{profile} with {changed}" if changed else profile
@@ -253,7 +248,7 @@ def execute(
             if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
         ]
         return raised
-    except (DeadKernelError, RuntimeError) as error:  # the second: it died before its first cell
+    except RuntimeError as error:  # DeadKernelError, or it died before its first cell
         died = nbformat.read(output, as_version=4)
         return failed(died, "the kernel died, most often for want of memory", str(error))
 
