@@ -2,17 +2,32 @@
 
 Arithmetic is exact on integers and fractions and ordinary on floats. Inputs are nested lists,
 NumPy arrays or tensors (anything with `tolist`); outputs are nested lists.
+
+A `Plan` settles how every value comes about; a `Worked` is a plan with the question that it
+answers. `mistakes.py` describes a mistake as a change of plan, so that right and wrong answers are
+computed by the same few lines.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain, product
+from operator import mul
 
-from labkit.handcalc.shapes import Size, check_pool_padding, output_size, shown, whole_pair
+from labkit.handcalc.shapes import (
+    Axis,
+    Padding,
+    Size,
+    check_pool_padding,
+    shown,
+    sides,
+    whole,
+    whole_pair,
+)
 
 Number = int | Fraction | float
 Nested = list  # of Numbers, or of lists nested one level less
@@ -24,8 +39,9 @@ MAX_AXES = 4  # filters × channels × rows × columns
 class Window:
     """One placement of the window, and how its value comes about.
 
-    `entries`, `weights` and `products` have the shape of the kernel: kh × kw, or C × kh × kw. An
-    entry None is left out of the value: it lies in padding that does not count.
+    `entries`, `weights` and `products` have the shape of the kernel: kh × kw, or C × kh × kw (with
+    groups: the channels that the filter reads). An entry None is left out of the value: it lies in
+    padding that does not count.
     """
 
     position: tuple[int, ...]  # index into the result, from 0
@@ -38,6 +54,90 @@ class Window:
     divisor: int | None = None  # of an average: how many entries count
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How the values come about: all that a calculation by hand has to settle, right or wrong.
+
+    The window of map m (a filter's output, or a pooled channel) reads the channels `reads[m]`. With
+    `weights` (M × C × kh × kw, as they lie on the entries: a flip is already done) it multiplies
+    and adds; without, it takes the "max", the "mean" or the "sum" of what it sees.
+    """
+
+    channels: Nested  # C × H × W
+    reads: tuple[tuple[int, ...], ...]
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    before: tuple[int, int] = (0, 0)  # padding at the top and at the left; below 0 it cuts off
+    after: tuple[int, int] = (0, 0)  # at the bottom and at the right
+    dilation: tuple[int, int] = (1, 1)
+    fill: Number | str | None = 0  # in the padding; None: does not count; "edge": the nearest entry
+    ceil_mode: bool = False
+    weights: Nested | None = None
+    biases: tuple[Number, ...] = ()
+    reduce: str = "sum"
+
+    @cached_property
+    def axes(self) -> tuple[Axis, Axis]:
+        """Rows and columns, each with its settings."""
+        lengths = len(self.channels[0]), len(self.channels[0][0])
+        settings = (self.kernel, self.stride, self.before, self.after, self.dilation)
+        rows, columns = zip(lengths, *settings, strict=True)
+        return Axis(*rows, self.ceil_mode), Axis(*columns, self.ceil_mode)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the result; 0 where no window fits."""
+        rows, columns = self.axes
+        return rows.size, columns.size
+
+    @cached_property
+    def padded(self) -> Nested:
+        """The channels with their padding; None where a last window hangs over beyond it."""
+        overhang = [
+            max(0, (axis.size - 1) * axis.stride + axis.span - axis.padded) for axis in self.axes
+        ]
+        return [
+            _pad(channel, self.before, self.after, overhang, self.fill) for channel in self.channels
+        ]
+
+    def entries(self, feature_map: int, row: int, column: int) -> Nested:
+        """What the window sees: one kh × kw matrix for each channel that it reads."""
+        top, left = row * self.stride[0], column * self.stride[1]
+        (kh, kw), (dh, dw) = self.kernel, self.dilation
+        rows = slice(top, top + dh * (kh - 1) + 1, dh)
+        columns = slice(left, left + dw * (kw - 1) + 1, dw)
+        padded = self.padded
+        return [
+            [line[columns] for line in padded[channel][rows]] for channel in self.reads[feature_map]
+        ]
+
+    def value(self, feature_map: int, row: int, column: int) -> Number:
+        """The entry of the result at that place."""
+        entries = self.entries(feature_map, row, column)
+        if self.weights is not None:
+            total = self.biases[feature_map]
+            for weights, seen in zip(self.weights[feature_map], entries, strict=True):
+                for pair in zip(weights, seen, strict=True):
+                    total += sum(map(mul, *pair))
+            return total
+        counted = [entry for line in chain(*entries) for entry in line if entry is not None]
+        if not counted:
+            raise ValueError(
+                f"the window at row {row + 1}, column {column + 1} meets only padding; "
+                f"lower dilation {self.dilation} or padding {self.before}"
+            )
+        if self.reduce == "max":
+            return max(counted)
+        total = sum(counted)
+        if self.reduce == "sum":
+            return total
+        return total / len(counted) if isinstance(total, float) else Fraction(total, len(counted))
+
+    def places(self) -> Iterator[tuple[int, int, int]]:
+        """Every (feature_map, row, column) of the result in reading order."""
+        return product(range(len(self.reads)), range(self.size[0]), range(self.size[1]))
+
+
 @dataclass(frozen=True, repr=False)
 class Worked:
     """A worked calculation: its result, its windows in reading order, and the relation used.
@@ -46,17 +146,28 @@ class Worked:
     """
 
     operation: str  # "convolution", "cross-correlation", "max pooling" or "average pooling"
-    result: Nested
-    windows: tuple[Window, ...]
-    input: Nested
-    padded: Nested  # the input with its padding, as the windows see it; None where nothing counts
+    plan: Plan
+    input: Nested  # as given
     kernel: Nested | None  # as given, before any flip; None for pooling
-    kernel_size: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    ceil_mode: bool = False
+    groups: int = 1
     count_include_pad: bool | None = None  # of average pooling
+
+    @cached_property
+    def result(self) -> Nested:
+        """H′ × W′, or M × H′ × W′ for several filters or pooled channels."""
+        values = [self.plan.value(*place) for place in self.plan.places()]
+        return _reshape(values, self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the result."""
+        maps = (len(self.plan.reads),) if self._has_maps else ()
+        return (*maps, *self.plan.size)
+
+    @cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """Every window in reading order, with its products. Made when first asked for."""
+        return tuple(self._window(*place) for place in self.plan.places())
 
     def at(self, *position: int) -> Window:
         """The window of one entry of the result, counted from 0 as in `result[row][column]`.
@@ -64,11 +175,45 @@ class Worked:
         >>> max_pool([[1, 5], [2, 0]], 2).at(0, 0).value
         5
         """
-        for window in self.windows:
-            if window.position == position:
-                return window
-        last = self.windows[-1].position
-        raise ValueError(f"the result has no entry {position}; the last one is {last}")
+        inside = len(position) == len(self.shape) and all(
+            0 <= index < length for index, length in zip(position, self.shape, strict=True)
+        )
+        if not inside:
+            last = tuple(length - 1 for length in self.shape)
+            raise ValueError(f"the result has no entry {position}; the last one is {last}")
+        return self._window(*position) if self._has_maps else self._window(0, *position)
+
+    @property
+    def _has_maps(self) -> bool:
+        """Whether the result has an axis of filters or channels."""
+        if self.kernel is None:
+            return _depth(self.input) == 3
+        return _depth(self.kernel) == 4
+
+    @property
+    def padded(self) -> Nested:
+        """The input with its padding, as the windows see it; None where nothing counts."""
+        return self.plan.padded if _depth(self.input) == 3 else self.plan.padded[0]
+
+    def _window(self, feature_map: int, row: int, column: int) -> Window:
+        plan = self.plan
+        entries = plan.entries(feature_map, row, column)
+        several = _depth(self.input) == 3 and plan.weights is not None
+        corner = row * plan.stride[0] - plan.before[0], column * plan.stride[1] - plan.before[1]
+        position = (feature_map, row, column) if self._has_maps else (row, column)
+        value = plan.value(feature_map, row, column)
+        if plan.weights is None:
+            counted = sum(entry is not None for line in entries[0] for entry in line)
+            divisor = counted if plan.reduce == "mean" else None
+            return Window(position, corner, entries[0], value, divisor=divisor)
+        weights = plan.weights[feature_map]
+        products = [
+            [[w * e for w, e in zip(*lines, strict=True)] for lines in zip(*pair, strict=True)]
+            for pair in zip(weights, entries, strict=True)
+        ]
+        parts = (entries, weights, products)
+        entries, weights, products = parts if several else (part[0] for part in parts)
+        return Window(position, corner, entries, value, weights, products, plan.biases[feature_map])
 
 
 def cross_correlate(
@@ -76,8 +221,9 @@ def cross_correlate(
     kernel,
     *,
     stride: Size = 1,
-    padding: Size = 0,
+    padding: Padding = 0,
     dilation: Size = 1,
+    groups: int = 1,
     bias=0,
 ) -> Worked:
     """y[r, c] = b + Σ w[i, j] · x[s·r + d·i − p, s·c + d·j − p]: the kernel as it is.
@@ -87,12 +233,14 @@ def cross_correlate(
 
     Shapes: `x` H × W with `kernel` kh × kw, or `x` C × H × W with one filter C × kh × kw, both to
     H′ × W′; or `x` C × H × W with O filters O × C × kh × kw to O × H′ × W′ (`bias` may then be a
-    list of O numbers). Padding is with zeros.
+    list of O numbers). Padding is with zeros, in the forms of `output_size`. With `groups` g the
+    channels and the filters are cut into g parts, and filters of O × C/g × kh × kw read the
+    channels of their own part alone.
 
     >>> cross_correlate([[1, 2, 3], [4, 5, 6]], [[0, 1], [2, 3]]).result
     [[25, 31]]
     """
-    return _weighted("cross-correlation", x, kernel, stride, padding, dilation, bias)
+    return _weighted("cross-correlation", x, kernel, stride, padding, dilation, groups, bias)
 
 
 def convolve(
@@ -100,8 +248,9 @@ def convolve(
     kernel,
     *,
     stride: Size = 1,
-    padding: Size = 0,
+    padding: Padding = 0,
     dilation: Size = 1,
+    groups: int = 1,
     bias=0,
 ) -> Worked:
     """The convolution of mathematics: `cross_correlate` with the kernel turned by 180°.
@@ -116,7 +265,7 @@ def convolve(
     >>> convolve(image, sobel, padding=1).result
     [[-11, 2, 4, -1, 7], [-24, 8, 12, -5, 12], [-19, 10, 4, -3, 15]]
     """
-    return _weighted("convolution", x, kernel, stride, padding, dilation, bias)
+    return _weighted("convolution", x, kernel, stride, padding, dilation, groups, bias)
 
 
 def max_pool(
@@ -136,11 +285,7 @@ def max_pool(
     >>> max_pool([[1, 2, 0, 4], [3, 0, 5, 1]], 2).result
     [[3, 5]]
     """
-
-    def largest(entries: list[Number]) -> tuple[Number, int | None]:
-        return max(entries), None
-
-    return _pooled("max pooling", x, kernel, stride, padding, dilation, ceil_mode, None, largest)
+    return _pooled("max pooling", x, kernel, stride, padding, dilation, ceil_mode, None, "max")
 
 
 def avg_pool(
@@ -163,166 +308,105 @@ def avg_pool(
     >>> avg_pool([[6]], 2, padding=1, stride=1, count_include_pad=False).result[0][0] == 6
     True
     """
-
-    def mean(entries: list[Number]) -> tuple[Number, int | None]:
-        total = sum(entries)
-        exact = not isinstance(total, float)
-        return Fraction(total, len(entries)) if exact else total / len(entries), len(entries)
-
-    return _pooled(
-        "average pooling", x, kernel, stride, padding, 1, ceil_mode, bool(count_include_pad), mean
-    )
+    include = bool(count_include_pad)
+    return _pooled("average pooling", x, kernel, stride, padding, 1, ceil_mode, include, "mean")
 
 
-def _weighted(operation, x, kernel, stride, padding, dilation, bias) -> Worked:
+def _weighted(operation, x, kernel, stride, padding, dilation, groups, bias) -> Worked:
     """Convolution and cross-correlation: every window is multiplied with the weights and summed."""
     x, x_shape = to_lists(x, "x", axes=(2, 3))
     kernel, kernel_shape = to_lists(kernel, "kernel", axes=(2, 3, 4))
-    _check_channels(x_shape, kernel_shape)
+    groups = _checked_groups(groups, x_shape, kernel_shape)
     has_channels = len(x_shape) == 3
     several = len(kernel_shape) == 4
-    channels = x if has_channels else [x]  # (C, H, W)
-    filters = kernel if several else [kernel if has_channels else [kernel]]  # (O, C, kh, kw)
-    biases = _biases(bias, len(filters), several)
+    filters = kernel if several else [kernel if has_channels else [kernel]]  # (O, C/groups, kh, kw)
+    if operation == "convolution":
+        weights = [[[row[::-1] for row in part[::-1]] for part in filter] for filter in filters]
+    else:
+        weights = filters
 
-    kernel_size = kernel_shape[-2:]
+    size = kernel_shape[-2:]
     stride = whole_pair(stride, "stride", at_least=1)
-    padding = whole_pair(padding, "padding", at_least=0)
     dilation = whole_pair(dilation, "dilation", at_least=1)
-    size = output_size(x_shape[-2:], kernel_size, stride=stride, padding=padding, dilation=dilation)
-    padded = [_pad(channel, padding, overhang=(0, 0), fill=0) for channel in channels]
-
-    windows = []
-    for index, (weights, b) in enumerate(zip(filters, biases, strict=True)):
-        if operation == "convolution":
-            weights = [[row[::-1] for row in channel[::-1]] for channel in weights]
-        for row, column in product(range(size[0]), range(size[1])):
-            corner = row * stride[0], column * stride[1]
-            entries = [_cut(channel, corner, kernel_size, dilation) for channel in padded]
-            products = [
-                [[w * e for w, e in zip(*rows, strict=True)] for rows in zip(*pair, strict=True)]
-                for pair in zip(weights, entries, strict=True)
-            ]  # (C, kh, kw)
-            total = sum(chain.from_iterable(chain.from_iterable(products))) + b
-            windows.append(
-                Window(
-                    position=(index, row, column) if several else (row, column),
-                    corner=(corner[0] - padding[0], corner[1] - padding[1]),
-                    entries=entries if has_channels else entries[0],
-                    weights=weights if has_channels else weights[0],
-                    products=products if has_channels else products[0],
-                    bias=b,
-                    value=total,
-                )
-            )
-    shape = (len(filters), *size) if several else size
-    return Worked(
-        operation=operation,
-        result=_reshape([window.value for window in windows], shape),
-        windows=tuple(windows),
-        input=x,
-        padded=padded if has_channels else padded[0],
-        kernel=kernel,
-        kernel_size=kernel_size,
+    before, after = zip(*sides(padding, size, stride, dilation), strict=True)
+    per_group = len(filters) // groups
+    width = len(filters[0])
+    plan = Plan(
+        channels=x if has_channels else [x],
+        reads=tuple(
+            tuple(range(first, first + width))
+            for first in (number // per_group * width for number in range(len(filters)))
+        ),
+        kernel=size,
         stride=stride,
-        padding=padding,
+        before=before,
+        after=after,
         dilation=dilation,
+        weights=weights,
+        biases=tuple(_biases(bias, len(filters), several)),
     )
+    for axis in plan.axes:
+        axis.checked_size()
+    return Worked(operation, plan, x, kernel, groups)
 
 
 def _pooled(
-    operation,
-    x,
-    kernel,
-    stride,
-    padding,
-    dilation,
-    ceil_mode,
-    count_include_pad,
-    reduce: Callable[[list[Number]], tuple[Number, int | None]],
+    operation, x, kernel, stride, padding, dilation, ceil_mode, count_include_pad, reduce
 ) -> Worked:
-    """Pooling: `reduce` turns the entries that count into (value, divisor)."""
     x, x_shape = to_lists(x, "x", axes=(2, 3))
-    has_channels = len(x_shape) == 3
-    channels = x if has_channels else [x]  # (C, H, W)
+    channels = x if len(x_shape) == 3 else [x]  # (C, H, W)
     kernel = whole_pair(kernel, "kernel", at_least=1)
     stride = kernel if stride is None else whole_pair(stride, "stride", at_least=1)
-    padding = whole_pair(padding, "padding", at_least=0)
     dilation = whole_pair(dilation, "dilation", at_least=1)
-    check_pool_padding(kernel, padding)
-    height, width = x_shape[-2:]
-    size = output_size(
-        (height, width),
-        kernel,
+    padding = sides(padding, kernel, stride, dilation)
+    before, after = zip(*padding, strict=True)
+    plan = Plan(
+        channels=channels,
+        reads=tuple((channel,) for channel in range(len(channels))),
+        kernel=kernel,
         stride=stride,
-        padding=padding,
+        before=before,
+        after=after,
         dilation=dilation,
-        ceil_mode=ceil_mode,
-    )
-    overhang = tuple(
-        max(0, (n - 1) * s + d * (k - 1) + 1 - length - 2 * p)
-        for n, s, d, k, length, p in zip(
-            size, stride, dilation, kernel, (height, width), padding, strict=True
-        )
-    )
-    fill = 0 if count_include_pad else None
-    padded = [_pad(channel, padding, overhang, fill) for channel in channels]
-
-    windows = []
-    for index, channel in enumerate(padded):
-        for row, column in product(range(size[0]), range(size[1])):
-            top, left = row * stride[0], column * stride[1]
-            entries = _cut(channel, (top, left), kernel, dilation)
-            counted = [entry for entry in chain.from_iterable(entries) if entry is not None]
-            if not counted:
-                raise ValueError(
-                    f"the window at row {row + 1}, column {column + 1} meets only padding; "
-                    f"lower dilation {dilation} or padding {padding}"
-                )
-            value, divisor = reduce(counted)
-            windows.append(
-                Window(
-                    position=(index, row, column) if has_channels else (row, column),
-                    corner=(top - padding[0], left - padding[1]),
-                    entries=entries,
-                    divisor=divisor,
-                    value=value,
-                )
-            )
-    return Worked(
-        operation=operation,
-        result=_reshape([window.value for window in windows], (*x_shape[:-2], *size)),
-        windows=tuple(windows),
-        input=x,
-        padded=padded if has_channels else padded[0],
-        kernel=None,
-        kernel_size=kernel,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
+        fill=0 if count_include_pad else None,
         ceil_mode=bool(ceil_mode),
-        count_include_pad=count_include_pad,
+        reduce=reduce,
     )
+    for axis in plan.axes:
+        axis.checked_size()
+    check_pool_padding(kernel, padding)
+    worked = Worked(operation, plan, x, None, count_include_pad=count_include_pad)
+    if dilation != (1, 1):
+        worked.result  # noqa: B018 - a window that meets padding alone is an error here, not later
+    return worked
 
 
-def _pad(channel: Nested, padding, overhang, fill) -> Nested:
-    """One channel with `fill` around it, and None beyond that where a last window hangs over."""
-    width = len(channel[0]) + 2 * padding[1]
+def _pad(channel: Nested, before, after, overhang, fill) -> Nested:
+    """One channel with its padding around it, and None beyond it where a last window hangs over.
+
+    Padding below 0 cuts off.
+    """
+    (top, left), (bottom, right) = before, after
+    rows = [row[max(0, -left) : len(row) + min(0, right)] for row in channel]
+    rows = rows[max(0, -top) : len(rows) + min(0, bottom)]
+    edge = fill == "edge"
     beyond = [None] * overhang[1]
-    side = [fill] * padding[1]
-    edge = [[fill] * width + beyond for _ in range(padding[0])]
-    middle = [side + row + side + beyond for row in channel]
-    below = [[None] * (width + overhang[1]) for _ in range(overhang[0])]
-    return edge + middle + edge + below
+    padded = []
+    for row in rows:
+        first, last = (row[0], row[-1]) if edge else (fill, fill)
+        padded.append([first] * left + row + [last] * right + beyond)
+    width = len(rows[0]) + max(0, left) + max(0, right)
+    above = padded[0] if edge else [fill] * width + beyond
+    below = padded[-1] if edge else above
+    nothing = [None] * (width + overhang[1])
+    return [above] * top + padded + [below] * bottom + [nothing] * overhang[0]
 
 
-def _cut(channel: Nested, corner, kernel_size, dilation) -> Nested:
-    """The kh × kw entries of a padded channel under the window whose first entry is at `corner`."""
-    rows, columns = (
-        slice(start, start + d * (k - 1) + 1, d)
-        for start, k, d in zip(corner, kernel_size, dilation, strict=True)
-    )
-    return [row[columns] for row in channel[rows]]
+def _depth(nested) -> int:
+    depth = 0
+    while isinstance(nested, list):
+        nested, depth = nested[0], depth + 1
+    return depth
 
 
 def _reshape(values: list[Number], shape: tuple[int, ...]) -> Nested:
@@ -332,23 +416,35 @@ def _reshape(values: list[Number], shape: tuple[int, ...]) -> Nested:
     return values
 
 
-def _check_channels(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...]) -> None:
+def _checked_groups(groups, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...]) -> int:
+    """`groups`, once channels and filters are found to fit each other and it."""
+    groups = whole(groups, "groups", at_least=1)
     if len(x_shape) == 2 and len(kernel_shape) != 2:
         raise ValueError(
             f"kernel has shape {by(kernel_shape)} but x is {by(x_shape)}; "
             "give a kernel kh×kw, or x as C×H×W"
         )
+    channels = x_shape[0] if len(x_shape) == 3 else 1
+    filters = kernel_shape[0] if len(kernel_shape) == 4 else 1
+    for number, name in ((channels, "channels"), (filters, "filters")):
+        if number % groups:
+            raise ValueError(
+                f"groups {groups} does not divide the {number} {name}; "
+                f"choose a number that divides {channels} channels and {filters} filters"
+            )
     if len(x_shape) == 3:
         if len(kernel_shape) == 2:
             raise ValueError(
                 f"kernel has shape {by(kernel_shape)} but x is {by(x_shape)}; "
-                f"give a kernel with {x_shape[0]} channels, C×kh×kw"
+                f"give a kernel with {channels // groups} channels, C×kh×kw"
             )
-        if kernel_shape[-3] != x_shape[0]:
+        if kernel_shape[-3] != channels // groups:
+            wanted = "both the same number" if groups == 1 else f"it {channels // groups}"
+            of = "" if groups == 1 else f" in {groups} groups"
             raise ValueError(
-                f"kernel has {kernel_shape[-3]} channels but x has {x_shape[0]}; "
-                "give both the same number"
+                f"kernel has {kernel_shape[-3]} channels but x has {channels}{of}; give {wanted}"
             )
+    return groups
 
 
 def _biases(bias, num_filters: int, several: bool) -> list[Number]:
