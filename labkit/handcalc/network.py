@@ -1,242 +1,106 @@
-"""The layer table of a network: output sizes and parameters, each with its derivation.
+"""The layer table of a network: sizes, parameters, multiplications, and what its outputs see.
 
-Layers take the arguments of their PyTorch namesakes in the same order, so that a network can be
-copied from the code of a model.
+The layers themselves are in `layers.py`; what is said here of a list of them holds for a
+`torch.nn.Module` too, which `torch_modules.py` reads as such layers.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from fractions import Fraction
+from functools import reduce
+from typing import TYPE_CHECKING
 
-from labkit.handcalc.shapes import Size, check_pool_padding, output_size, whole, whole_pair
+from labkit.handcalc.layers import (
+    ONE_ENTRY,
+    AdaptiveAvgPool2d,
+    AvgPool2d,
+    AxisWindow,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    MaxPool2d,
+    Pointwise,
+    ReLU,
+    Residual,
+    Shape,
+    Sigmoid,
+    Softmax,
+    Step,
+    Tanh,
+    Windows,
+    ZeroPad2d,
+    follow,
+    steps,
+    then,
+    union,
+)
+from labkit.handcalc.shapes import whole
 from labkit.handcalc.windows import by
 
-Shape = tuple[int, ...]  # of one example: (C, H, W), or (N,) once flattened
+if TYPE_CHECKING:
+    import torch
 
-
-class Layer:
-    """One layer: what it does to a shape, and how its parameters are counted."""
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """The shape of its output for one example of the given shape."""
-        return shape
-
-    def counted(self) -> str:
-        """The count of its parameters as a product and a sum; empty where it has none."""
-        return ""
-
-    def num_parameters(self) -> int:
-        """How many numbers it learns."""
-        return 0
-
-
-@dataclass(frozen=True)
-class Conv2d(Layer):
-    """O filters of C/groups × kh × kw weights: O·(C/groups·kh·kw) weights and O biases.
-
-    >>> Conv2d(3, 32, 5, padding=2).counted()
-    '32·(3·5·5) + 32'
-    """
-
-    in_channels: int
-    out_channels: int
-    kernel: Size
-    stride: Size = 1
-    padding: Size = 0
-    dilation: Size = 1
-    groups: int = 1
-    bias: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("in_channels", "out_channels", "groups"):
-            whole(getattr(self, name), name, at_least=1)
-        whole_pair(self.kernel, "kernel", at_least=1)
-        for name in ("in_channels", "out_channels"):
-            if getattr(self, name) % self.groups:
-                raise ValueError(
-                    f"{name} {getattr(self, name)} is not a multiple of groups {self.groups}; "
-                    "choose groups that divide both numbers of channels"
-                )
-
-    def __str__(self) -> str:
-        return f"{by(_pair(self.kernel))} convolution, {self.out_channels} filters" + _settings(
-            self, stride=1, padding=0, dilation=1, groups=1, bias=True
-        )
-
-    def output_shape(self, shape: Shape) -> Shape:
-        _expect(shape, channels=self.in_channels)
-        size = output_size(
-            shape[1:],
-            self.kernel,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-        )
-        return (self.out_channels, *size)
-
-    def counted(self) -> str:
-        rows, columns = _pair(self.kernel)
-        inputs = (
-            f"{self.in_channels:,}"
-            if self.groups == 1
-            else (f"{self.in_channels:,}/{self.groups:,}")
-        )
-        biases = f" + {self.out_channels:,}" if self.bias else ""
-        return f"{self.out_channels:,}·({inputs}·{rows}·{columns}){biases}"
-
-    def num_parameters(self) -> int:
-        weights = self.in_channels // self.groups * math.prod(_pair(self.kernel))
-        return self.out_channels * (weights + bool(self.bias))
-
-
-@dataclass(frozen=True)
-class Linear(Layer):
-    """A fully connected layer: out·in weights and `out` biases.
-
-    >>> Linear(64, 10).counted()
-    '10·64 + 10'
-    """
-
-    in_features: int
-    out_features: int
-    bias: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("in_features", "out_features"):
-            whole(getattr(self, name), name, at_least=1)
-
-    def __str__(self) -> str:
-        return f"fully connected, {self.out_features:,} units" + _settings(self, bias=True)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 1:
-            raise ValueError(f"a fully connected layer gets {by(shape)}; put Flatten() before it")
-        if shape[0] != self.in_features:
-            raise ValueError(
-                f"in_features {self.in_features} does not fit the {shape[0]} inputs; "
-                f"make it {shape[0]}"
-            )
-        return (self.out_features,)
-
-    def counted(self) -> str:
-        biases = f" + {self.out_features:,}" if self.bias else ""
-        return f"{self.out_features:,}·{self.in_features:,}{biases}"
-
-    def num_parameters(self) -> int:
-        return self.out_features * (self.in_features + bool(self.bias))
-
-
-@dataclass(frozen=True)
-class BatchNorm2d(Layer):
-    """Batch normalisation: a scale γ and a shift β per channel (its statistics are not learnt)."""
-
-    num_features: int
-
-    def __str__(self) -> str:
-        return "batch normalisation"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        _expect(shape, channels=self.num_features, name="num_features")
-        return shape
-
-    def counted(self) -> str:
-        return f"2·{self.num_features:,}"
-
-    def num_parameters(self) -> int:
-        return 2 * self.num_features
-
-
-class _Pool2d(Layer):
-    """What max and average pooling share."""
-
-    name: ClassVar[str]
-
-    def __str__(self) -> str:
-        return f"{by(_pair(self.kernel))} {self.name}, stride {_size(self._stride)}" + _settings(
-            self, padding=0, dilation=1, ceil_mode=False
-        )
-
-    @property
-    def _stride(self) -> Size:
-        return self.kernel if self.stride is None else self.stride
-
-    def output_shape(self, shape: Shape) -> Shape:
-        _expect(shape)
-        size = output_size(
-            shape[1:],
-            self.kernel,
-            stride=self._stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            ceil_mode=self.ceil_mode,
-        )
-        check_pool_padding(self.kernel, self.padding)
-        return (shape[0], *size)
-
-
-@dataclass(frozen=True)
-class MaxPool2d(_Pool2d):
-    """Max pooling; it learns nothing."""
-
-    name: ClassVar[str] = "max pooling"
-    kernel: Size
-    stride: Size | None = None  # the kernel's size unless given
-    padding: Size = 0
-    dilation: Size = 1
-    ceil_mode: bool = False
-
-
-@dataclass(frozen=True)
-class AvgPool2d(_Pool2d):
-    """Average pooling; it learns nothing."""
-
-    name: ClassVar[str] = "average pooling"
-    dilation: ClassVar[int] = 1
-    kernel: Size
-    stride: Size | None = None  # the kernel's size unless given
-    padding: Size = 0
-    ceil_mode: bool = False
-
-
-@dataclass(frozen=True)
-class ReLU(Layer):
-    """max(0, x), entry by entry."""
-
-    def __str__(self) -> str:
-        return "ReLU"
-
-
-@dataclass(frozen=True)
-class Sigmoid(Layer):
-    """1/(1 + e⁻ˣ), entry by entry."""
-
-    def __str__(self) -> str:
-        return "sigmoid"
-
-
-@dataclass(frozen=True)
-class Flatten(Layer):
-    """C × H × W to one axis of C·H·W."""
-
-    def __str__(self) -> str:
-        return "flatten"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return (math.prod(shape),)
+__all__ = [
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
+    "AxisWindow",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
+    "ConvTranspose2d",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "Layer",
+    "LayerTable",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MaxPool2d",
+    "Pointwise",
+    "ReLU",
+    "Residual",
+    "Row",
+    "Shape",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "ZeroPad2d",
+    "derivation",
+    "layer_table",
+    "num_parameters",
+]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a layer table."""
+    """One line of a layer table.
+
+    The last three are pairs (rows, columns), None where the network's input is no map.
+    """
 
     layer: str
-    input_shape: Shape
+    input_shape: Shape  # of several inputs, that of the first
     output_shape: Shape
     num_parameters: int
     derivation: str  # of the parameters; empty where there are none
+    kind: str  # the layer's class
+    multiply_adds: int  # for one example
+    receptive_field: tuple[int, int] | None  # how much of the input one output sees
+    jump: tuple[int | Fraction, ...] | None  # in the input, between neighbouring outputs
+    effective_padding: tuple[int | Fraction, ...] | None  # before what the first output sees
 
 
 @dataclass(frozen=True, repr=False)
@@ -252,30 +116,56 @@ class LayerTable:
         return sum(row.num_parameters for row in self.rows)
 
     @property
+    def multiply_adds(self) -> int:
+        """The multiplications for one example, see `Layer.multiply_adds`."""
+        return sum(row.multiply_adds for row in self.rows)
+
+    @property
     def output_shape(self) -> Shape:
         """The shape that leaves the last layer."""
         return self.rows[-1].output_shape
 
-    def records(self) -> list[dict[str, str]]:
-        """The table with its total as dictionaries of text, e.g. for `pandas.DataFrame`."""
+    def records(self, *, geometry: bool = False) -> list[dict[str, str]]:
+        """The table with its total as dictionaries of text, e.g. for `pandas.DataFrame`.
+
+        With `geometry` also the multiplications, the receptive field, the jump (the cumulative
+        stride) and the effective padding: one number where rows and columns agree.
+        """
         lines = [
             {
                 "layer": row.layer,
                 "output": by(row.output_shape),
                 "weights + biases": row.derivation.partition(" = ")[0],
                 "parameters": f"{row.num_parameters:,}",
+                "multiply-adds": f"{row.multiply_adds:,}",
+                "receptive field": _both(row.receptive_field),
+                "jump": _both(row.jump),
+                "padding": _both(row.effective_padding),
             }
             for row in self.rows
         ]
-        total = f"{self.num_parameters:,}"
-        return [
-            *lines,
-            {"layer": "total", "output": "", "weights + biases": "", "parameters": total},
-        ]
+        total = {
+            "layer": "total",
+            "parameters": f"{self.num_parameters:,}",
+            "multiply-adds": f"{self.multiply_adds:,}",
+        }
+        lines.append({column: total.get(column, "") for column in lines[0]})
+        shown = list(lines[0]) if geometry else list(lines[0])[:4]
+        return [{column: line[column] for column in shown} for line in lines]
 
 
-def layer_table(layers: Iterable[Layer], input_shape: Shape) -> LayerTable:
-    """Follow one example of `input_shape` through the layers.
+def layer_table(network: Iterable[Layer] | torch.nn.Module, input_shape: Shape) -> LayerTable:
+    """Follow one example of `input_shape` through the layers, or through a torch module.
+
+    What an output sees grows from layer to layer: with window k, stride s and padding p (before
+    the first entry) the receptive field is r + (k − 1)·j, the jump j·s and the effective padding
+    P + p·j, from r = j = 1 and P = 0. Of paths that are added or joined it is what they see
+    together; after `Flatten` what all positions see together. Both may exceed the input, for
+    padding is seen as well. After a transposed convolution it is an upper bound: not every output
+    sees as much.
+
+    Source: Araujo, Norris & Sim (2019), Computing Receptive Fields of Convolutional Neural
+    Networks, Distill, doi 10.23915/distill.00021.
 
     >>> network = [Conv2d(3, 32, 5, padding=2), ReLU(), MaxPool2d(2), Flatten(), Linear(8192, 10)]
     >>> table = layer_table(network, (3, 32, 32))
@@ -283,20 +173,52 @@ def layer_table(layers: Iterable[Layer], input_shape: Shape) -> LayerTable:
     [(32, 32, 32), (32, 32, 32), (32, 16, 16), (8192,), (10,)]
     >>> table.rows[0].derivation, table.num_parameters
     ('32·(3·5·5) + 32 = 2,432', 84362)
+    >>> [row.receptive_field for row in table.rows]
+    [(5, 5), (5, 5), (6, 6), (36, 36), (36, 36)]
     """
     shape = tuple(whole(length, "input_shape", at_least=1) for length in input_shape)
-    input_shape = shape
+    if len(shape) > 3:
+        raise ValueError(
+            f"input_shape {by(shape)} has more axes than one example C×H×W; "
+            f"leave the batch out: {shape[-3:]}"
+        )
+    seen: list[Windows | None] = [ONE_ENTRY if len(shape) == 3 else None]
     rows = []
-    for number, layer in enumerate(layers, start=1):
-        try:
-            after = layer.output_shape(shape)
-        except ValueError as error:
-            raise ValueError(f"layer {number} ({layer}): {error}") from None
-        rows.append(Row(str(layer), shape, after, layer.num_parameters(), derivation(layer)))
-        shape = after
+    for step, inputs, after in follow(_steps(network), shape):
+        before = [seen[number] for number in step.inputs]
+        windows = step.layer.window_on(inputs[0])
+        field = None if None in before else reduce(union, before)
+        seen.append(then(field, windows) if field and windows else field)
+        rows.append(_row(step, inputs[0], after, seen[-1]))
     if not rows:
         raise ValueError("the network has no layers; give at least one")
-    return LayerTable(input_shape, tuple(rows))
+    return LayerTable(shape, tuple(rows))
+
+
+def _steps(network: Iterable[Layer] | torch.nn.Module) -> list[Step]:
+    torch = sys.modules.get("torch")  # who holds a module has imported it
+    if torch is not None and isinstance(network, torch.nn.Module):
+        from labkit.handcalc.torch_modules import steps as module_steps
+
+        return module_steps(network)
+    return steps([network] if isinstance(network, Layer) else network)
+
+
+def _row(step: Step, before: Shape, after: Shape, seen: Windows | None) -> Row:
+    layer = step.layer
+    return Row(
+        layer=f"{layer}, shared" if step.shared else str(layer),
+        input_shape=before,
+        output_shape=after,
+        num_parameters=0 if step.shared else layer.num_parameters(),
+        derivation="" if step.shared else derivation(layer),
+        kind=type(layer).__name__,
+        multiply_adds=layer.multiply_adds(before),
+        # an output sees whole entries; fractions come from transposed convolutions
+        receptive_field=seen and tuple(math.ceil(axis.span) for axis in seen),
+        jump=seen and tuple(axis.stride for axis in seen),
+        effective_padding=seen and tuple(axis.padding for axis in seen),
+    )
 
 
 def num_parameters(layers: Layer | Iterable[Layer]) -> int:
@@ -320,33 +242,6 @@ def derivation(layer: Layer) -> str:
     return f"{layer.counted()} = {layer.num_parameters():,}" if layer.counted() else ""
 
 
-def _expect(shape: Shape, channels: int | None = None, name: str = "in_channels") -> None:
-    if len(shape) != 3:
-        raise ValueError(f"it needs C×H×W but gets {by(shape)}; put it before Flatten()")
-    if channels is not None and shape[0] != channels:
-        raise ValueError(
-            f"{name} {channels} does not fit the {shape[0]} channels; make it {shape[0]}"
-        )
-
-
-def _pair(value: Size) -> tuple[int, int]:
-    return whole_pair(value, "size", at_least=0)
-
-
-def _size(value: Size) -> str:
-    rows, columns = _pair(value)
-    return str(rows) if rows == columns else by((rows, columns))
-
-
-def _settings(layer: Layer, **defaults) -> str:
-    """The settings that differ from their defaults, e.g. ', padding 2, no bias'."""
-    parts = []
-    for name, default in defaults.items():
-        value = getattr(layer, name)
-        if value == default:
-            continue
-        if isinstance(default, bool):
-            parts.append(f"no {name}" if default else name.replace("_", " "))
-        else:
-            parts.append(f"{name} {_size(value)}")
-    return "".join(f", {part}" for part in parts)
+def _both(pair: tuple[int | Fraction, ...] | None) -> str:
+    """One number where both axes have the same, else '5×7'; empty for None."""
+    return "×".join(map(str, dict.fromkeys(pair))) if pair else ""
