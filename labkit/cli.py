@@ -1,4 +1,4 @@
-"""The command line: `labkit report`, `labkit run`, `labkit data`, `labkit runs`.
+"""The command line: `labkit report`, `run`, `check`, `exercise`, `data`, `runs`.
 
 Exit status: 0 all went well, 1 something failed, 2 what was asked for cannot be done as asked,
 130 interrupted.
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from labkit.errors import LabkitError
+from labkit import project
+from labkit.errors import LabkitError, UsageError
 from labkit.report.execute import PROFILES, parse_overrides
 
 _profile = click.option(
@@ -56,6 +57,98 @@ def run(notebook, overrides, profile, output):
 
     made = build.run(notebook, parse_overrides(overrides), profile=profile, output=output)
     _finish(made)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})  # an answer may begin with a minus
+@click.argument("question", required=False)
+@click.argument("answer", nargs=-1)
+@click.option("--template", metavar="COURSE", help="Write an empty answer sheet of a course.")
+@click.option("--list", "list_all", is_flag=True, help="Name every question.")
+@click.option("--working", is_flag=True, help="Show the full working of what is not right.")
+def check(question, answer, template, list_all, working):
+    """Check the ANSWER to a QUESTION, or a whole sheet of answers (a .yaml file).
+
+    \b
+    labkit check tdt4265/1c 3
+    labkit check tdt4265/1e 254x254
+    labkit check --template tdt4265 > answers.yaml
+    labkit check answers.yaml
+
+    Exit status: 0 all right, 1 something is wrong, 2 unusable input.
+    """
+    from labkit import sheets
+
+    if template:
+        click.echo(sheets.template(template), nl=False)
+        return
+    if list_all:
+        for task in sheets.QUESTIONS.values():
+            click.echo(task.name)
+        return
+    if not question:
+        raise UsageError(
+            "nothing to check; give a question and an answer (labkit check tdt4265/1c 3) or a sheet"
+        )
+    if question.endswith((".yaml", ".yml")):
+        if answer:
+            raise UsageError(f"{question} is a sheet; give no answer beside it")
+        checked = sheets.check_sheet(Path(question))
+        click.echo(sheets.report(checked, working=working, sheet=Path(question).name))
+    else:
+        task = sheets.find_task(question)
+        if not " ".join(answer).strip():
+            click.echo(sheets.asked(task), err=True)
+            raise UsageError(f"no answer given; write: labkit check {question} ANSWER")
+        checked = [sheets.checked(task, " ".join(answer))]
+        click.echo(sheets.report(checked, working=working))
+    if not all(it.verdict.readable for it in checked):
+        sys.exit(2)
+    if not all(it.verdict.right for it in checked):
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("kind")
+@click.option("--level", default=1, help="1, 2 or 3: how hard.", show_default=True)
+@click.option("--seed", default=0, help="Another seed draws other exercises.", show_default=True)
+@click.option("--count", default=5, help="How many exercises.", show_default=True)
+@click.option("--key", is_flag=True, help="The answers and their working as well.")
+@click.option(
+    "--pdf", is_flag=True, help="Write a worksheet with room to write, and with --key its key."
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder for the PDF (default: reports/build/exercises).",
+)
+def exercise(kind, level, seed, count, key, pdf, output):
+    """Print a sheet of exercises, the same for the same seed.
+
+    KIND is output-size, solve, convolution, pooling, parameters or receptive-field. Every exercise
+    has a name, with which `labkit check NAME ANSWER` checks it.
+
+    \b
+    labkit exercise convolution --level 2 --seed 17
+    labkit exercise convolution --level 2 --seed 17 --pdf --key
+    labkit check convolution/2/17/1 "1 2 3 4; 5 6 7 8; 9 10 11 12"
+    """
+    from labkit.handcalc.exercises import exercises, sheet_text
+
+    if output and not pdf:
+        raise UsageError("--output is the folder for the PDF; add --pdf")
+    try:
+        tasks = exercises(kind, level=level, seed=seed, count=count)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if not pdf:
+        click.echo(sheet_text(tasks, key=key))
+        return
+    from labkit.report.worksheet import write_worksheet
+
+    title = f"Exercises: {kind}, level {level}, seed {seed}"
+    folder = output or project.root() / "reports" / "build" / "exercises"
+    for path in write_worksheet(tasks, folder, title=title, key=key):
+        click.echo(path)
 
 
 @cli.group()

@@ -1,114 +1,257 @@
-"""An answer compared with what is expected: right, or which entries differ."""
+"""An answer checked: right, or which entries are not, and the mistake that leads to them."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
-from labkit.handcalc.windows import Worked, by, flat, to_lists, to_number
-
-RELATIVE_TOLERANCE = 1e-6  # of floats: more digits than anyone writes down by hand
+from labkit.handcalc import (
+    miscounts,  # noqa: F401 - enters its mistakes into the catalogue
+    render,
+)
+from labkit.handcalc.answers import Given, read, same
+from labkit.handcalc.mistakes import Explanation, explain, named_place, position_of
+from labkit.handcalc.shapes import OutputSize, Solution, TransposedOutputSize
+from labkit.handcalc.tasks import Choice, Expected, Task
+from labkit.handcalc.windows import by, flat, to_lists
 
 MOST_NAMED = 6  # wrong entries that a verdict lists one by one
+LONGEST_LIST = 12  # numbers that a verdict repeats
 
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """Whether an answer is right, which of its entries are not, and a sentence that says so."""
+    """Whether an answer is right, and if not: which entries, and the mistake that explains them.
+
+    `wrong` are the positions of wrong entries, counted from 0 (() is the one entry of a plain
+    number). `explanations` are the mistakes that lead to the answer, the simplest first; the
+    verdict shows the first as its hint. `given` is the answer as it was read, where it fits a
+    line. `corrections` are the wrong entries as given, each with the right one, and `working()` is
+    the full solution: both only for those who ask.
+    """
 
     right: bool
-    wrong: tuple[tuple[int, ...], ...]  # positions from 0; () is the one entry of a plain number
+    wrong: tuple[tuple[int, ...], ...]
     message: str
+    explanations: tuple[Explanation, ...] = ()
+    grid: tuple[tuple[str, ...], ...] = ()  # the entries of a matrix as answered, wrong ones marked
+    given: str = ""
+    corrections: tuple[tuple[str, str], ...] = ()
+    task: object = None
+    readable: bool = True
+
+    @property
+    def grid_lines(self) -> list[str]:
+        """The matrix as answered in plain text, wrong entries in brackets."""
+        return render.marked(self.grid) if self.grid else []
+
+    @property
+    def hint(self) -> str:
+        """The mistake that explains the answer and how it goes right; empty where none does."""
+        if not self.explanations:
+            return ""
+        first = self.explanations[0]
+        return f"it looks as if {first}. {first.remedy}"
+
+    def working(self) -> str:
+        """The right answer and the way to it, as Markdown."""
+        return render.working(self.task)
 
     def __repr__(self) -> str:
-        return self.message
+        lines = [self.message, *self.grid_lines]
+        if self.hint:
+            lines.append(f"Hint: {self.hint}")
+        return "\n".join(lines)
 
     def _repr_markdown_(self) -> str:
-        return f"**Check:** {self.message}."
+        name = f" {self.task.name}" if isinstance(self.task, Task) else ""
+        given = f"{self.given}, " if self.given else ""
+        parts = [f"**Check{name}:** {given}{self.message}."]
+        if self.grid:
+            parts.append(render.marked_latex(self.grid))
+        if self.hint:
+            parts.append(f"*Hint:* {self.hint}")
+        return "\n\n".join(parts)
 
 
-def check(answer, expected) -> Verdict:
-    """Compare an answer with the number, text, tuple, matrix or `Worked` that is expected.
+def check(answer, task) -> Verdict:
+    """Compare an answer with a task, a calculation, or the plain value that is expected.
 
-    Integers and fractions must be equal, floats equal to six digits. Nothing that a student can
-    write as an answer raises an error: the verdict says what is the matter.
+    The answer may be a number, nested lists, an array, or text in every usual notation (see
+    `answers.read`); nothing in it is executed. Whole numbers and fractions must be equal; what is
+    no whole number may be rounded to two decimals or more. Nothing that a student can write raises
+    an error: the verdict says what is the matter. It names a mistake only where the catalogue leads
+    to exactly this answer.
 
     >>> check(3, 3)
     correct
-    >>> check([[1, 2], [4, 3]], [[1, 2], [3, 4]])
+    >>> print(check([[1, 2], [4, 3]], [[1, 2], [3, 4]]).message)
     2 entries differ: row 2 column 1, row 2 column 2
+    >>> from labkit.handcalc import OutputSize
+    >>> check(63, OutputSize(64, 3))  # doctest: +ELLIPSIS
+    not correct
+    Hint: it looks as if the + 1 was put inside the rounding. The + 1 stands outside ...
     >>> check(..., 3)
     no answer yet
     """
-    if answer is None or answer is ...:
-        return Verdict(False, (), "no answer yet")
-    if isinstance(expected, str):
-        right = isinstance(answer, str) and _plain(answer) == _plain(expected)
-        return _verdict([] if right else [()])
-
-    expected, shape = _entries(expected.result if isinstance(expected, Worked) else expected)
+    calculation = task.calculation if isinstance(task, Task) else task
+    if answer is None or answer is ... or (isinstance(answer, str) and not answer.strip()):
+        return Verdict(False, (), "no answer yet", task=task)
+    if isinstance(calculation, str):
+        calculation = Choice(calculation)
+    if isinstance(calculation, Choice):
+        return _chosen(answer, calculation, task)
+    if not hasattr(calculation, "result"):
+        calculation = Expected(_lists(calculation))
+    shape = shape_of(calculation.result)
     try:
-        answer, found = _entries(answer)
-    except ValueError as error:
-        return Verdict(False, (), f"not readable: {error}")
+        readings = list(read(answer, shape))
+    except Exception as error:  # whatever the answer is: an object's own code may raise anything
+        message = f"not readable: {_one_line(error)}"
+        return Verdict(False, (), message, task=task, readable=False)
+    readings = [_as_asked(entries, found, shape, calculation) for entries, found in readings]
+    for entries, found in readings:
+        if _is_right(entries, found, shape, calculation):
+            given = _line(entries, found, calculation)
+            return Verdict(True, (), "correct", given=given, task=task)
+
+    explained = [(reading, explain(calculation, *reading)) for reading in readings]
+    (entries, found), explanations = max(explained, key=lambda pair: bool(pair[1]))
     if found != shape:
-        return Verdict(False, (), f"the answer is {_form(found)}, the task asks for {_form(shape)}")
-    pairs = zip(flat(answer), flat(expected), strict=True)
-    return _verdict(
-        [_position(index, shape) for index, pair in enumerate(pairs) if not _equal(*pair)]
+        message = f"the answer is {form(found)}, the task asks for {form(shape)}"
+        given = _line(entries, found, calculation)
+        return Verdict(False, (), message, tuple(explanations), given=given, task=task)
+    expected = list(flat(calculation.result))
+    pairs = list(zip(entries, expected, strict=True))
+    wrong = [position_of(place, shape) for place, pair in enumerate(pairs) if not same(*pair)]
+    return Verdict(
+        False,
+        tuple(wrong),
+        _message(wrong, calculation),
+        tuple(explanations),
+        grid=_grid(entries, shape, wrong) if len(shape) == 2 else (),
+        given=_line(entries, found, calculation),
+        corrections=tuple(
+            (render.answer_text(given), render.answer_text(right))
+            for given, right in pairs
+            if not same(given, right)
+        ),
+        task=task,
     )
 
 
-def _entries(value) -> tuple[list, tuple[int, ...]]:
-    """Numbers and their shape; a plain number has the shape ()."""
+def shape_of(value) -> tuple[int, ...]:
+    """The shape of a number, a tuple or nested lists: () for a number."""
+    shape = []
+    while isinstance(value, list | tuple):
+        shape.append(len(value))
+        value = value[0]
+    return tuple(shape)
+
+
+def form(shape: tuple[int, ...]) -> str:
+    """What an answer of a shape is called.
+
+    >>> form(()), form((2,)), form((3, 5))
+    ('one number', '2 numbers', '3×5 numbers (rows × columns)')
+    """
+    if not shape:
+        return "one number"
+    axes = {2: " (rows × columns)", 3: " (maps × rows × columns)"}.get(len(shape), "")
+    return f"{by(shape)} numbers{axes}"
+
+
+def _chosen(answer, choice: Choice, task) -> Verdict:
+    right = isinstance(answer, str) and any(
+        _words(answer) == _words(word) for word in (choice.result, *choice.also)
+    )
+    if right:
+        return Verdict(True, (), "correct", given=choice.result, task=task)
+    words = _words(answer) if isinstance(answer, str) else ""
+    strange = choice.options and words not in map(_words, choice.options)
+    options = f"; choose one of: {', '.join(choice.options)}" if strange else ""
+    return Verdict(False, ((),), f"not correct{options}", task=task)
+
+
+def _words(text: str) -> str:
+    return " ".join(text.casefold().replace("-", " ").split()).strip(".() ")
+
+
+def _as_asked(entries: list[Given], found, shape, calculation) -> tuple[list[Given], tuple]:
+    """The usual liberties: one number for a square size or back, and leading axes of length 1."""
+    if isinstance(calculation, OutputSize | TransposedOutputSize | Solution):
+        if shape == (2,) and found == ():
+            return entries * 2, (2,)
+        if shape == () and found == (2,) and entries[0] == entries[1]:
+            return entries[:1], ()
+    if not isinstance(calculation, Solution) and _without_ones(found) == _without_ones(shape):
+        return entries, shape
+    return entries, found
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    while shape and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def _is_right(entries: Sequence[Given], found, shape, calculation) -> bool:
+    if isinstance(calculation, Solution):
+        return _solves(entries, found, calculation)
+    if hasattr(calculation, "accepts"):
+        return found == shape and calculation.accepts(entries[0])
+    return found == shape and all(map(same, entries, flat(calculation.result)))
+
+
+def _solves(entries: Sequence[Given], found, solution: Solution) -> bool:
+    """One of the solutions, or the list of all of them."""
+    if len(found) > 1:
+        return False
+    return entries[0] in solution if not found else list(entries) == list(solution.values)
+
+
+def _lists(value):
+    """A plain expected value as a number or nested lists."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return to_lists(value, "answer", axes=(1, 2, 3, 4))
-    return [to_number(value, "answer")], ()
+        return to_lists(value, "expected", axes=(1, 2, 3, 4))[0]
+    return value
 
 
-def _equal(a, b) -> bool:
-    if isinstance(a, int | Fraction) and isinstance(b, int | Fraction):
-        return a == b
-    try:
-        return math.isclose(a, b, rel_tol=RELATIVE_TOLERANCE, abs_tol=1e-9)
-    except OverflowError:  # an integer too large for a float is not equal to one
-        return False
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split()).strip(".() ")
-
-
-def _position(index: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The position of the entry number `index` in reading order."""
-    position = []
-    for length in reversed(shape):
-        index, here = divmod(index, length)
-        position.insert(0, here)
-    return tuple(position)
-
-
-def _verdict(wrong: list[tuple[int, ...]]) -> Verdict:
-    if not wrong:
-        return Verdict(True, (), "correct")
-    if wrong == [()]:
-        return Verdict(False, ((),), "not correct")
-    named = ", ".join(_name(position) for position in wrong[:MOST_NAMED])
+def _message(wrong: Sequence[tuple[int, ...]], calculation) -> str:
+    if not wrong or wrong == [()]:
+        return "not correct"
+    if isinstance(calculation, OutputSize | TransposedOutputSize):
+        return f"not correct: {' and '.join(('rows', 'columns')[axis] for (axis,) in wrong)}"
+    named = ", ".join(named_place(position) for position in wrong[:MOST_NAMED])
     more = f" and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
     count = "1 entry differs" if len(wrong) == 1 else f"{len(wrong)} entries differ"
-    return Verdict(False, tuple(wrong), f"{count}: {named}{more}")
+    return f"{count}: {named}{more}"
 
 
-def _name(position: tuple[int, ...]) -> str:
-    names = ("entry",) if len(position) == 1 else ("filter", "channel", "row", "column")
-    names = names[-len(position) :]
-    return " ".join(f"{name} {index + 1}" for name, index in zip(names, position, strict=True))
+def _line(entries: Sequence[Given], shape: tuple[int, ...], calculation) -> str:
+    """A number, a size or a short list as people write it; nothing for a matrix."""
+    if len(shape) > 1 or len(entries) > LONGEST_LIST:
+        return ""
+    mark = " × " if isinstance(calculation, OutputSize | TransposedOutputSize) else ", "
+    return mark.join(f"{it:,}" if isinstance(it, int) else str(it) for it in entries)
 
 
-def _form(shape: tuple[int, ...]) -> str:
-    if not shape:
-        return "one number"
-    return f"a list of {shape[0]}" if len(shape) == 1 else by(shape)
+def _grid(entries, shape, wrong) -> tuple[tuple[str, ...], ...]:
+    """The entries as text; a wrong one in brackets."""
+    rows, columns = shape
+    marked = set(wrong)
+    return tuple(
+        tuple(
+            f"[{entries[row * columns + column]}]"
+            if (row, column) in marked
+            else str(entries[row * columns + column])
+            for column in range(columns)
+        )
+        for row in range(rows)
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,14 +1,18 @@
-"""A `Worked`, one of its windows or a layer table as plain text and as Markdown with LaTeX.
+"""A calculation, one of its windows or a layer table as plain text and as Markdown with LaTeX.
 
-At the end of this file the three classes get `__repr__` and `_repr_markdown_` from here, so that
-they show themselves: they stand below this module and cannot import it.
+At the end of this file the classes get `__repr__` and `_repr_markdown_` from here, so that they
+show themselves: they stand below this module and cannot import it.
 """
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
+from labkit.handcalc.counts import FullyConnectedEquivalent, ParameterCount, ReceptiveField
 from labkit.handcalc.network import LayerTable
+from labkit.handcalc.shapes import OutputSize, Solution, TransposedOutputSize
+from labkit.handcalc.tasks import Choice, Expected, Quotient
 from labkit.handcalc.windows import Nested, Number, Window, Worked, by, flat
 
 TERMS_PER_LINE = 9  # of a sum: one 3 × 3 window, and what fits the width of a page
@@ -33,8 +37,8 @@ def text(thing: Worked | Window | LayerTable, *, steps: bool | None = None) -> s
     if isinstance(thing, LayerTable):
         return _table_text(thing)
     if isinstance(thing, Window):
-        return f"{_place(thing)}: {_sum(thing, _plain, '·')}"
-    lines = [_relation(thing), *(_grid(matrix) for matrix in _matrices(thing.result))]
+        return f"{_place(thing)}: {_sum(thing, plain, '·')}"
+    lines = [_relation(thing), *(_grid(matrix) for matrix in matrices(thing.result))]
     shown, left_out = _choose(thing, steps)
     for index, window in enumerate(shown):
         if left_out and index == len(shown) - 1:
@@ -66,6 +70,142 @@ def markdown(thing: Worked | Window | LayerTable, *, steps: bool | None = None) 
     return "\n\n".join(parts)
 
 
+def working(calculation, *, steps: bool | None = None) -> str:
+    r"""The right answer and the way to it, as Markdown; `steps` as in `text`.
+
+    >>> from labkit.handcalc import OutputSize
+    >>> print(working(OutputSize(508, 2, stride=2)).splitlines()[0])
+    $$\begin{aligned}&o = \lfloor (i + 2p - k)/s\rfloor + 1 \\
+    """
+    calculation = getattr(calculation, "calculation", calculation)
+    if isinstance(calculation, Worked | Window | LayerTable):
+        return markdown(calculation, steps=steps)
+    lines = getattr(calculation, "working", ())
+    if isinstance(calculation, Choice):
+        return "\n\n".join(lines) or f"The answer is {calculation.result}."
+    if lines:
+        body = " \\\\\n".join(f"&{latex(line)}" for line in lines)
+        return _display(rf"\begin{{aligned}}{body}\end{{aligned}}")
+    return f"The answer is {answer_text(getattr(calculation, 'result', calculation))}."
+
+
+def working_text(calculation) -> str:
+    """The right answer and the way to it, as plain text."""
+    calculation = getattr(calculation, "calculation", calculation)
+    if isinstance(calculation, Worked | Window | LayerTable):
+        return text(calculation)
+    lines = getattr(calculation, "working", ())
+    return "\n".join(lines) or answer_text(getattr(calculation, "result", calculation))
+
+
+def answer_text(result) -> str:
+    """A right answer as it could be written: `answer_text((254, 254))` is '254×254'."""
+    if isinstance(result, tuple):
+        return "×".join(map(plain, result))
+    if isinstance(result, str):
+        return result
+    if isinstance(result, Fraction) and result.denominator > 100:
+        return f"{float(result):.4g}"
+    if not isinstance(result, list):
+        return f"{result:,}" if isinstance(result, int) else plain(result)
+    if not isinstance(result[0], list):
+        return ", ".join(map(answer_text, result))
+    grids = [_grid([list(map(plain, row)) for row in matrix]) for matrix in matrices(result)]
+    return "\n\n".join(grids)
+
+
+def plain_question(question: str) -> str:
+    r"""A question's Markdown for a terminal: matrices in columns, formulas without LaTeX.
+
+    >>> print(plain_question(r"Add $X$: $$X = \begin{pmatrix} 1 & 20 \\\\ 3 & 4 \end{pmatrix}$$"))
+    Add X:
+    <BLANKLINE>
+    X =
+      1  20
+      3   4
+    """
+    pieces = re.split(r"\s*\$\$(.*?)\$\$\s*", question, flags=re.DOTALL)
+    plain_pieces = []
+    for number, piece in enumerate(pieces):
+        if number % 2 == 0:
+            piece = re.sub(r"\$([^$]+)\$", lambda formula: _plain_formula(formula[1]), piece)
+        else:
+            piece = re.sub(
+                r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}",
+                lambda matrix: "\n" + _indented(matrix[1]) + "\n",
+                piece,
+                flags=re.DOTALL,
+            )
+            piece = _plain_formula(piece)
+        plain_pieces.append(piece.strip("\n ") if number % 2 == 0 else piece.strip("\n"))
+    return "\n\n".join(piece for piece in plain_pieces if piece).replace("`", "")
+
+
+def _indented(rows: str) -> str:
+    """The rows of a LaTeX matrix as aligned columns."""
+    cells = [[cell.strip() for cell in row.split("&")] for row in rows.split(r"\\") if row.strip()]
+    cells = [[re.sub(r"\\frac\{(\d+)\}\{(\d+)\}", r"\1/\2", cell) for cell in row] for row in cells]
+    return "\n".join(f"  {line}" for line in _grid(cells).split("\n"))
+
+
+def _plain_formula(formula: str) -> str:
+    for command, sign in ((r"\times", "×"), (r"\cdot", "·"), (r"\qquad", ""), (r"\quad", "")):
+        formula = formula.replace(command, sign)
+    formula = re.sub(r"[ ]*\n[ ]*(?=[A-Za-z]\w* =)", "\n", formula)
+    formula = re.sub(r"= *\n", "=\n", formula)
+    return formula.replace(r"\,", " ").replace("{", "").replace("}", "")
+
+
+def latex(line: str) -> str:
+    r"""A line of plain text with the signs of arithmetic as LaTeX; words stay upright.
+
+    >>> print(latex("rows: ⌊(7 − 3)/2⌋ ≤ 1,024·p"))
+    \text{rows: }\lfloor (7 - 3)/2\rfloor \le 1{,}024 \cdot p
+    """
+    line = re.sub(r"(?:[A-Za-z]{2,}[ ,:;]*)+", lambda words: rf"\text{{{words[0]}}}", line)
+    line = re.sub(r"(?<=\d),(?=\d{3})", "{,}", line)
+    line = re.sub(r" (?=\\text)", r"\\ ", line)
+    return re.sub(f"[{''.join(_LATEX_SIGNS)}]", lambda sign: _LATEX_SIGNS[sign[0]], line)
+
+
+_LATEX_SIGNS = {
+    "·": r" \cdot ",
+    "−": "-",
+    "≤": r"\le",
+    "×": r" \times ",
+    "⌊": r"\lfloor ",
+    "⌋": r"\rfloor",
+    "⌈": r"\lceil ",
+    "⌉": r"\rceil",
+    "₁": "_1",
+    "₂": "_2",
+    "′": "'",
+}
+
+
+def marked(grid: tuple[tuple[str, ...], ...]) -> list[str]:
+    """The lines of an answer's matrix, whose wrong entries stand in brackets."""
+    cells = [[cell if cell.startswith("[") else f" {cell} " for cell in row] for row in grid]
+    return [line.rstrip() for line in _grid(cells).split("\n")]
+
+
+def marked_latex(grid: tuple[tuple[str, ...], ...]) -> str:
+    """An answer's matrix in LaTeX, its wrong entries boxed."""
+    rows = [
+        " & ".join(
+            rf"\boxed{{{_latex_text(cell[1:-1])}}}" if cell[0] == "[" else _latex_text(cell)
+            for cell in _elide(list(row), r"\cdots")
+        )
+        for row in grid
+    ]
+    return _display(r"\begin{pmatrix}" + r" \\ ".join(_elide(rows, r"\vdots")) + r"\end{pmatrix}")
+
+
+def _latex_text(cell: str) -> str:
+    over = re.fullmatch(r"(-?)(\d+)/(\d+)", cell)
+    return rf"{over[1]}\frac{{{over[2]}}}{{{over[3]}}}" if over else cell
+
+
 def _choose(worked: Worked, steps: bool | None) -> tuple[tuple[Window, ...], int]:
     """The windows to show, and how many are left out before the last of them."""
     windows = worked.windows
@@ -76,16 +216,22 @@ def _choose(worked: Worked, steps: bool | None) -> tuple[tuple[Window, ...], int
 
 def _relation(worked: Worked) -> str:
     """The relation in words, e.g. 'max pooling, kernel 3×3, stride 1, padding 1'."""
+    plan = worked.plan
     turned = " turned by 180°" if worked.operation == "convolution" else ""
-    kernel = f"kernel {by(worked.kernel_size)}{turned}"
-    parts = [worked.operation, kernel, f"stride {_axes(worked.stride)}"]
-    if worked.padding != (0, 0):
-        parts.append(f"padding {_axes(worked.padding)}")
-    if worked.dilation != (1, 1):
-        parts.append(f"dilation {_axes(worked.dilation)}")
-    if worked.ceil_mode:
+    parts = [worked.operation, f"kernel {by(plan.kernel)}{turned}", f"stride {_axes(plan.stride)}"]
+    padded = any(plan.before + plan.after)
+    if plan.before == plan.after and padded:
+        parts.append(f"padding {_axes(plan.before)}")
+    elif padded:
+        (top, left), (bottom, right) = plan.before, plan.after
+        parts.append(f"padding {top} above, {bottom} below, {left} left, {right} right")
+    if plan.dilation != (1, 1):
+        parts.append(f"dilation {_axes(plan.dilation)}")
+    if worked.groups != 1:
+        parts.append(f"{worked.groups} groups")
+    if plan.ceil_mode:
         parts.append("size rounded up")
-    if worked.count_include_pad is False and worked.padding != (0, 0):
+    if worked.count_include_pad is False and padded:
         parts.append("padding not counted")
     return ", ".join(parts)
 
@@ -140,9 +286,9 @@ def _window_markdown(window: Window) -> str:
     total = _sum(window, _latex, r" \cdot ")
     if window.products is None:
         return _display(f"{symbol} = {total}")
-    several = len(_matrices(window.entries)) > 1
+    several = len(matrices(window.entries)) > 1
     displays = []
-    layers = (_matrices(part) for part in (window.entries, window.weights, window.products))
+    layers = (matrices(part) for part in (window.entries, window.weights, window.products))
     for channel, (entries, weights, products) in enumerate(zip(*layers, strict=True), start=1):
         name = rf"\text{{channel {channel}: }}" if several else ""
         displays.append(f"{name}{_matrix(entries)} \\circ {_matrix(weights)} = {_matrix(products)}")
@@ -155,16 +301,16 @@ def _window_markdown(window: Window) -> str:
 
 def _equation(worked: Worked) -> str:
     """The padded input, the kernel as it lies on it, and the result, where they fit one line."""
-    results = _matrices(worked.result)
-    inputs = _matrices(worked.padded)
+    results = matrices(worked.result)
+    inputs = matrices(worked.padded)
     window = worked.windows[0]
-    columns = len(inputs[0][0]) + worked.kernel_size[1] + len(results[0][0])
+    columns = len(inputs[0][0]) + worked.plan.kernel[1] + len(results[0][0])
     sides = [*_sides(inputs[0]), *_sides(results[0])]
     fits = columns <= COLUMNS_PER_LINE and max(sides) <= LONGEST_SIDE
     if window.weights is not None and len(inputs) == len(results) == 1 and fits:
         bias = f" + {_factor(window.bias, _latex)}" if window.bias != 0 else ""
         return _display(
-            f"{_matrix(inputs[0])} \\star {_matrix(_matrices(window.weights)[0])}{bias} "
+            f"{_matrix(inputs[0])} \\star {_matrix(matrices(window.weights)[0])}{bias} "
             f"= {_matrix(results[0])}"
         )
     if len(results) == 1:
@@ -179,11 +325,11 @@ def _sides(matrix: Nested) -> tuple[int, int]:
     return len(matrix), len(matrix[0])
 
 
-def _matrices(nested: Nested) -> list[Nested]:
+def matrices(nested: Nested) -> list[Nested]:
     """The two-dimensional parts of nested lists of any depth from two."""
     if not isinstance(nested[0][0], list):
         return [nested]
-    return [matrix for part in nested for matrix in _matrices(part)]
+    return [matrix for part in nested for matrix in matrices(part)]
 
 
 def _matrix(rows: Nested) -> str:
@@ -199,7 +345,7 @@ def _elide(items: list[str], dots: str) -> list[str]:
 
 def _grid(rows: Nested) -> str:
     """A matrix in columns aligned at the right."""
-    cells = [[_plain(entry) for entry in row] for row in rows]
+    cells = [[entry if isinstance(entry, str) else plain(entry) for entry in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -207,7 +353,7 @@ def _grid(rows: Nested) -> str:
     )
 
 
-def _plain(number: Number | None) -> str:
+def plain(number: Number | None) -> str:
     if number is None:
         return "·"
     return f"{number:.6g}" if isinstance(number, float) else str(number)
@@ -220,7 +366,7 @@ def _latex(number: Number | None) -> str:
     if isinstance(number, Fraction) and number.denominator != 1:
         sign = "-" if number < 0 else ""
         return rf"{sign}\frac{{{abs(number.numerator)}}}{{{number.denominator}}}"
-    written = _plain(number)
+    written = plain(number)
     mantissa, e, exponent = written.partition("e")
     return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if e else mantissa
 
@@ -254,3 +400,9 @@ def _table_markdown(table: LayerTable) -> str:
 for _class in (Worked, Window, LayerTable):
     _class.__repr__ = text
     _class._repr_markdown_ = markdown
+for _class in (
+    *(OutputSize, TransposedOutputSize, Solution),
+    *(ParameterCount, ReceptiveField, FullyConnectedEquivalent),
+    *(Quotient, Expected, Choice),
+):
+    _class._repr_markdown_ = working

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.handcalc import check, convolve
+from labkit.handcalc import OutputSize, check, convolve, question, solve
 
 IMAGE = [[2, 1, 2, 3, 1], [3, 9, 1, 1, 4], [4, 5, 0, 7, 0]]
 SOBEL = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
@@ -29,6 +29,7 @@ PUBLISHED = [[-11, 2, 4, -1, 7], [-24, 8, 4, -5, 12], [-19, 10, 12, -3, 15]]
         (RIGHT, convolve(IMAGE, SOBEL, padding=1)),
         (3.75, Fraction(15, 4)),
         (0.3333333, Fraction(1, 3)),
+        ("0.33", Fraction(1, 3)),  # rounded to two decimals
         (Fraction(6, 8), Fraction(3, 4)),
         ("Max  pooling.", "max pooling"),
     ],
@@ -44,8 +45,9 @@ def test_right_answers(answer, expected):
     ("answer", "expected", "wrong", "message"),
     [
         (4, 3, ((),), "not correct"),
-        (0.33, Fraction(1, 3), ((),), "not correct"),
-        (10**400, 0.5, ((),), "not correct"),
+        (0.3, Fraction(1, 3), ((),), "not correct"),
+        (0.34, Fraction(1, 3), ((),), "not correct"),
+        (10**30, 0.5, ((),), "not correct"),
         ("convolution", "max pooling", ((),), "not correct"),
         (3, "max pooling", ((),), "not correct"),
         ((254, 255), (254, 254), ((1,),), "1 entry differs: entry 2"),
@@ -69,7 +71,7 @@ def test_wrong_answers_name_their_entries(answer, expected, wrong, message):
     verdict = check(answer, expected)
     assert not verdict.right
     assert verdict.wrong == wrong
-    assert str(verdict) == message
+    assert str(verdict).split("\n")[0] == verdict.message == message
 
 
 @pytest.mark.parametrize(
@@ -77,16 +79,17 @@ def test_wrong_answers_name_their_entries(answer, expected, wrong, message):
     [
         (None, 3, "no answer yet"),
         (..., RIGHT, "no answer yet"),
-        (254, (254, 254), "the answer is one number, the task asks for a list of 2"),
-        ((3, 3), 3, "the answer is a list of 2, the task asks for one number"),
-        ([[1, 2]], RIGHT, "the answer is 1×2, the task asks for 3×5"),
-        ([[1, 2], [3]], RIGHT, "not readable: answer is ragged: answer[1] has 1 entries where"),
-        ([], RIGHT, "not readable: answer is empty; give it at least one number"),
-        ("three", 3, "not readable: answer is 'three', which is no number;"),
-        (float("nan"), 3, "not readable: answer is nan; replace it by a finite number"),
-        ([1, ...], (1, 2), "not readable: answer[1] is Ellipsis, which is no number;"),
-        ({1: 2}, 3, "not readable: answer is {1: 2}, which is no number;"),
-        (print, 3, "not readable: answer is <built-in function print>, which is no number;"),
+        (254, (254, 254), "the answer is one number, the task asks for 2 numbers"),
+        ((3, 3), 3, "the answer is 2 numbers, the task asks for one number"),
+        ([[1, 2]], RIGHT, "the answer is 1×2 numbers (rows × columns), the task asks for 3×5"),
+        ([[1, 2], [3]], RIGHT, "not readable: part 2 has 1 entries where part 1 has 2"),
+        ([], RIGHT, "not readable: the answer has an empty list"),
+        ("three", 3, "not readable: 'three' is no number"),
+        (float("nan"), 3, "not readable: nan is no finite number"),
+        (10**400, 3, "not readable: a number is too large"),
+        ([1, ...], (1, 2), "not readable: Ellipsis is no number"),
+        ({1: 2}, 3, "not readable: {1: 2} is no number"),
+        (print, 3, "not readable: <built-in function print> is no number"),
     ],
 )
 def test_what_is_no_answer_is_told_and_raises_nothing(answer, expected, message):
@@ -104,4 +107,47 @@ def test_an_endless_answer_is_refused():
 
 
 def test_a_verdict_shows_itself_in_jupyter():
-    assert check(3, 3)._repr_markdown_() == "**Check:** correct."
+    assert check(3, 3)._repr_markdown_() == "**Check:** 3, correct."
+    shown = check("254x253", question("tdt4265/1e"))._repr_markdown_()
+    assert shown.startswith("**Check tdt4265/1e:** 254 × 253, not correct: columns.")
+    shown = check(PUBLISHED, convolve(IMAGE, SOBEL, padding=1))._repr_markdown_()
+    assert shown.count(r"\boxed{") == 2
+    assert r"\boxed{4}" in shown
+    assert r"\boxed{12}" in shown
+    assert "two entries changed places (row 2 column 3 and row 3 column 3)" in shown
+
+
+def test_wrong_entries_stand_in_brackets_in_plain_text():
+    assert str(check([[1, 2], [4, 3]], [[1, 2], [3, 4]])).split("\n")[1:] == [
+        " 1    2",
+        "[4]  [3]",
+    ]
+
+
+def test_a_square_size_may_be_given_as_one_number():
+    assert check(254, OutputSize((508, 508), 2, stride=2)).right
+    assert check("5x5", solve(input=512, output=508, stride=1, padding=0)).right
+    assert not check("5x4", solve(input=512, output=508, stride=1, padding=0)).right
+    assert not check(254, OutputSize((508, 510), 2, stride=2)).right
+
+
+def test_any_of_several_solutions_is_right_and_so_is_the_list_of_all():
+    task = solve(output=16, kernel=3, stride=2, padding=1)  # 31 or 32
+    for answer in (31, 32, "31, 32", [31, 32]):
+        assert check(answer, task).right, answer
+    for answer in (30, 33, "31, 33", "32, 31.5"):
+        assert not check(answer, task).right, answer
+
+
+def test_the_working_is_shown_when_asked_for_only():
+    verdict = check(255, OutputSize(508, 2, stride=2))
+    assert "254" not in str(verdict) + verdict._repr_markdown_()
+    assert "= 254" in verdict.working()
+    assert verdict.corrections == (("255", "254"),)
+
+
+def test_words_are_compared_without_regard_to_case_and_hyphens():
+    task = question("tdt4265/1b")
+    assert check("Max-Pooling", task).right
+    assert str(check("stride", task)).startswith("not correct; choose one of: convolution")
+    assert str(check("convolution", task)) == "not correct"

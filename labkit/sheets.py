@@ -1,0 +1,179 @@
+"""Answer sheets: a YAML file of answers in, a table of verdicts out.
+
+Every answer is read as the text that stands in the file and checked by `labkit.handcalc.check`;
+nothing in a sheet is executed, and no value is turned into a number by YAML's own rules (which
+would make 49.153 of "49.153", and a date of "2024-01-01").
+"""
+
+import shutil
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.errors import UsageError
+from labkit.handcalc import Verdict, check
+from labkit.handcalc.checking import form, shape_of
+from labkit.handcalc.exercises import KINDS, exercise_named
+from labkit.handcalc.questions import course_questions, question
+from labkit.handcalc.render import plain_question, working_text
+from labkit.handcalc.tasks import Choice, Task
+
+LONGEST_SHEET = 5_000_000  # bytes
+LONGEST_LINE = 100  # characters of a comment or a table
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One question of a sheet: its verdict, and the line that it stands in (0: not from a file)."""
+
+    task: Task
+    verdict: Verdict
+    line: int = 0
+
+
+def template(course: str) -> str:
+    """An empty answer sheet of a course: its questions as comments, a line for each answer."""
+    try:
+        tasks = course_questions(course)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    parts = [
+        f"# Answers to {course}. Write each behind its name, then: labkit check answers.yaml\n"
+        "# A matrix goes below its name, a row per line, indented. Leave empty what you skip.\n"
+    ]
+    for task in tasks:
+        parts.append(f"{_comment(task)}\n{task.name}:{' |' if _has_rows(task) else ''}\n")
+    return "\n".join(parts)
+
+
+def read_sheet(path: Path) -> dict[str, tuple[str, int]]:
+    """The answers of a sheet by question, each as text with its line number."""
+    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+    def text_of(node, depth: int = 0) -> str:
+        if node.anchor:  # an alias could repeat itself without end
+            line = node.start_mark.line + 1
+            raise UsageError(f"{path.name}, line {line}: write the answer out, without & and *")
+        if isinstance(node, ScalarNode):
+            return node.value
+        if isinstance(node, SequenceNode) and depth < 4:
+            return "[" + ", ".join(text_of(part, depth + 1) for part in node.value) + "]"
+        raise UsageError(
+            f"{path.name}, line {node.start_mark.line + 1}: an answer is a text, a number or a "
+            "list of rows; write it behind its question"
+        )
+
+    try:
+        if path.stat().st_size > LONGEST_SHEET:
+            raise UsageError(f"{path.name} has over {LONGEST_SHEET:,} bytes; no answer sheet has")
+        sheet = YAML(typ="safe", pure=True).compose(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no file {path}; `labkit check --template COURSE` writes a sheet to fill in"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise UsageError(f"{path} cannot be read ({reason})") from None
+    except (YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it is nested too deeply"
+        raise UsageError(f"{path.name}{place}: {problem}") from None
+    if not isinstance(sheet, MappingNode):
+        raise UsageError(f"{path.name} holds no answers; write `question: answer` lines")
+    answers: dict[str, tuple[str, int]] = {}
+    for key, value in sheet.value:
+        line = key.start_mark.line + 1
+        name = key.value if isinstance(key, ScalarNode) else "?"
+        if name in answers:
+            raise UsageError(
+                f"{path.name}, line {line}: {name} has an answer already in line "
+                f"{answers[name][1]}; keep one"
+            )
+        answers[name] = text_of(value), line
+    return answers
+
+
+def find_task(name: str) -> Task:
+    """A course's question ("tdt4265/1c") or an exercise ("convolution/2/17/3")."""
+    try:
+        if name.partition("/")[0] in KINDS:
+            return exercise_named(name)
+        return question(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def checked(task: Task, answer: str, line: int = 0) -> Checked:
+    """An answer given as text, checked."""
+    return Checked(task, check(answer, task), line)
+
+
+def check_sheet(path: Path) -> list[Checked]:
+    """Every answer of a sheet, checked."""
+    found = []
+    for name, (answer, line) in read_sheet(path).items():
+        try:
+            task = find_task(name)
+        except UsageError as error:
+            raise UsageError(f"{path.name}, line {line}: {error}") from None
+        found.append(checked(task, answer, line))
+    if not found:
+        raise UsageError(f"{path.name} holds no answers; write `question: answer` lines")
+    return found
+
+
+def report(checked: Iterable[Checked], *, working: bool = False, sheet: str = "") -> str:
+    """Verdicts and hints as a table, and how many are right."""
+    checked = list(checked)
+    width = max(len(it.task.name) for it in checked)
+    lines = []
+    for it in checked:
+        place = f"{sheet}, line {it.line}: " if not it.verdict.readable and it.line else ""
+        lines += _row(it.task.name.ljust(width), place + it.verdict.message)
+        indent = " " * width
+        lines += [f"{indent}  {line}" for line in it.verdict.grid_lines]
+        if it.verdict.hint:
+            lines += _row(indent, f"Hint: {it.verdict.hint}")
+        if working and not it.verdict.right:
+            lines += [f"{indent}  {line}" for line in working_text(it.task).split("\n")]
+    right = sum(it.verdict.right for it in checked)
+    if len(checked) > 1:
+        lines += ["", f"{right} of {len(checked)} right"]
+    return "\n".join(lines)
+
+
+def asked(task: Task) -> str:
+    """The question as plain text, with the form that its answer has."""
+    return f"{plain_question(task.question)}\n({_form(task)})"
+
+
+def _row(start: str, text: str) -> list[str]:
+    columns = min(LONGEST_LINE, shutil.get_terminal_size((LONGEST_LINE, 24)).columns)
+    return textwrap.wrap(
+        text,
+        max(columns, len(start) + 30),
+        initial_indent=f"{start}  ",
+        subsequent_indent=" " * len(start) + "  ",
+        break_long_words=False,
+    ) or [start]
+
+
+def _comment(task: Task) -> str:
+    lines = []
+    for paragraph in asked(task).split("\n"):
+        matrix = paragraph.startswith("  ")
+        lines += [paragraph] if matrix else textwrap.wrap(paragraph, LONGEST_LINE - 2) or [""]
+    return "\n".join(f"# {line}".rstrip() for line in lines)
+
+
+def _has_rows(task: Task) -> bool:
+    return len(shape_of(task.result)) > 1
+
+
+def _form(task: Task) -> str:
+    if isinstance(task.calculation, Choice):
+        return "one of: " + ", ".join(task.calculation.options)
+    return form(shape_of(task.result))
