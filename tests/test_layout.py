@@ -15,7 +15,7 @@ PACKAGE = ROOT / "labkit"
 
 # a module imports from what stands before it only; these three are below every room
 GROUND = ("errors", "project", "progress")
-ROOMS = ("handcalc", "data", "models", "training", "figures", "report", "cli")
+ROOMS = ("handcalc", "sheets", "data", "models", "training", "figures", "widgets", "report", "cli")
 
 
 def room(module: str) -> str:

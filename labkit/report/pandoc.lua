@@ -78,6 +78,11 @@ local function formula(math)
     :gsub('([^(])("%a%a+")', '%1op(%2)')
     -- Typst sets the space between text and a symbol; the one in \text{if } would be a second
     :gsub('(upright%("[^"]-) ("%) )', '%1%2'):gsub('( upright%(") ', '%1')
+  if math.text:find('{,}', 1, true) then  -- 1{,}024: pandoc drops the braces, which say "no space"
+    local joined
+    repeat converted, joined = converted:gsub('(%d) \\, (%d%d%d)', '%1,%2') until joined == 0
+    converted = converted:gsub('%d+,[%d,]+', '"%0"')
+  end
   local tag = math.text:match('\\tag%*?{([^{}]*)}')
   if tag then converted = '#tagged(' .. quote(tag) .. ')[' .. converted .. '];' end
   table.insert(formulas, {tex = math.text, typst = converted})

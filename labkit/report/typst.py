@@ -40,6 +40,7 @@ PICTURES = {
     "application/pdf": "pdf",
 }
 MARKUP = {"text/markdown": "markdown", "text/html": "html", "text/latex": "latex"}
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 TRACEBACK_LINES = 24
 LONGEST_WHOLE_TABLE = 24  # rows; a table of more may go over pages
@@ -90,7 +91,15 @@ def markdown(text: str, *, name: str = "", heading_offset: int = 0) -> Section:
 
 def failure(title: str, message: str) -> Section:
     """A marked box that says what is missing from the report, and why."""
-    return Section(_call("failure", title, message=_plain(message)))
+    return call("failure", title, message=_plain(message))
+
+
+def call(function: str, *values, **named) -> Section:
+    """What a function of `template.typ` makes of text, tuples of text, and sections."""
+    files = {}
+    for value in (*values, *named.values()):
+        files |= value.files if isinstance(value, Section) else {}
+    return Section(_call(function, *values, **named), files)
 
 
 def document(
@@ -117,6 +126,15 @@ def document(
         provenance=tuple((provenance or {}).items()),
         contents=contents,
     )
+    return _joined(start, sections)
+
+
+def article(sections: Iterable[Section], *, title: str) -> tuple[str, dict[str, bytes]]:
+    """The source and the files of a few pages, without title page and contents."""
+    return _joined(_call("show: article.with", title=title), list(sections))
+
+
+def _joined(start: str, sections: Sequence[Section]) -> tuple[str, dict[str, bytes]]:
     body = "\n\n".join(part.body for part in sections)
     files = {name: data for part in sections for name, data in part.files.items()}
     return f"{_template()}\n{start}\n\n{body}\n", files
@@ -184,6 +202,8 @@ def _typst(value) -> str:
     match value:
         case _Markup():
             return f"[{value}]"
+        case Section():
+            return f"[{value.body}]"
         case str():
             return '"' + _clean(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
         case bool():
@@ -400,7 +420,7 @@ class _Writer:
                     trace = ["…", *trace[-TRACEBACK_LINES:]]
                 name, message = _terminal(output.ename), _terminal(output.evalue)
                 self.add(_call("failure", name, message=message, trace="\n".join(trace)))
-            elif only_errors:
+            elif only_errors or _is_bare_widget(output):
                 continue
             elif output.output_type == "stream":
                 self.printed(output.text)
@@ -539,6 +559,15 @@ def _plain_output(data: Mapping) -> str:
     sources = (_plain(data[mime]) for mime in (*MARKUP, "application/json") if mime in data)
     text = text or next(sources, "") or (f"({', '.join(data)})" if data else "")
     return text and _call("printed", text)
+
+
+def _is_bare_widget(output: NotebookNode) -> bool:
+    """Whether an output is a widget, which lives in JupyterLab alone, and beside it only its repr.
+
+    `labkit.widgets.stepper`, for one, brings Markdown to stand in for it.
+    """
+    data = output.get("data", {})
+    return WIDGET in data and data.keys() <= {WIDGET, "text/plain"}
 
 
 def _joined_streams(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:

@@ -383,6 +383,15 @@ def test_output_that_cannot_be_set_falls_back_to_its_text():
         assert words in text
 
 
+def test_a_widget_is_left_out_but_for_the_markdown_beside_it():
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "7f"}}
+    text = text_of(
+        code("", display({**view, "text/plain": "VBox(children=())"})),
+        code("", display({**view, "text/plain": "VBox()", "text/markdown": "step $\\beta$"})),
+    )
+    assert text.split() == ["step", "𝛽"]
+
+
 def test_latex_and_markdown_and_html_outputs():
     text = text_of(
         code(
