@@ -17,7 +17,9 @@
 #
 # Seven short questions on what a convolutional network computes, to be answered with pen and paper.
 # Below each question stand the relation that it needs, a check of the answer, and the worked
-# solution.
+# solution. The check says which entries are wrong and, where a known mistake leads to exactly this
+# answer, which one. Numbers may be written as one pleases: `254x254`, `(254, 254)`, `390 410`,
+# `"1 2; 3 4"`.
 
 # %% tags=["parameters"]
 show_solution: bool = True  # show the worked solution below each answer
@@ -27,21 +29,10 @@ windows_in_full: int = 2  # task 1a: how many windows to show with all their pro
 import pandas as pd
 from IPython.display import Markdown, display
 
+from labkit import figures
 from labkit.figures import show
-from labkit.handcalc import (
-    Conv2d,
-    Flatten,
-    Linear,
-    MaxPool2d,
-    ReLU,
-    avg_pool,
-    check,
-    convolve,
-    layer_table,
-    max_pool,
-    num_parameters,
-    output_size,
-)
+from labkit.handcalc import avg_pool, check, layer_table, max_pool, output_size, question
+from labkit.report.published import published
 
 # %% [markdown]
 # ## 1a: a convolution, window by window
@@ -61,18 +52,6 @@ from labkit.handcalc import (
 # $$y_{r,c} = (X * K)_{r,c} = \sum_{i=-1}^{1} \sum_{j=-1}^{1} K_{i,j} \, X_{r-i,\,c-j} .$$
 
 # %%
-image = [
-    [2, 1, 2, 3, 1],
-    [3, 9, 1, 1, 4],
-    [4, 5, 0, 7, 0],
-]
-kernel = [
-    [-1, 0, 1],
-    [-2, 0, 2],
-    [-1, 0, 1],
-]
-
-# %%
 answer_1a = ...  # three rows of five numbers: [[…], […], […]]
 
 # %% tags=["solution"]
@@ -83,10 +62,10 @@ answer_1a = [
 ]
 
 # %%
-check(answer_1a, convolve(image, kernel, padding=1))
+check(answer_1a, question("tdt4265/1a"))
 
 # %% tags=["solution"]
-worked = convolve(image, kernel, padding=1)
+worked = question("tdt4265/1a").calculation
 if show_solution:
     display(
         Markdown(
@@ -100,36 +79,24 @@ if show_solution:
     )
 
 # %% tags=["solution"]
-published = [
-    [-11, 2, 4, -1, 7],
-    [-24, 8, 4, -5, 12],
-    [-19, 10, 12, -3, 15],
-]
-marked = [
-    [
-        f"{printed}" if printed == right else f"{printed} (for {right})"
-        for printed, right in zip(*rows, strict=True)
-    ]
-    for rows in zip(published, worked.result, strict=True)
-]
 if show_solution:
     show(
-        pd.DataFrame(
-            {
-                "worked out here": [", ".join(map(str, row)) for row in worked.result],
-                "published": [", ".join(row) for row in marked],
-            },
-            index=["row 1", "row 2", "row 3"],
-        ),
-        caption="Task 1a: the result beside the one that the TDT4265 A3 report prints.",
-        label="task1a-published",
+        figures.windows(worked, at=(1, 2)),
+        caption="Task 1a: the window of row 2, column 3, and the kernel as it lies on it, turned "
+        "by 180°.",
+        label="task1a-window",
     )
+
+# %% tags=["solution"]
+verdict = check(published("tdt4265/1a")["result"], worked)
+if show_solution:
     display(
+        Markdown("The TDT4265 A3 report prints another result. Given to the check, it finds:"),
+        verdict,
         Markdown(
-            f"Of what the TDT4265 A3 report prints, {check(published, worked)}. The entries "
-            f"{published[1][2]} and {published[2][2]} of the third column have changed places; the "
-            "windows that the report works out in full are right."
-        )
+            "The windows that the report works out in full are right; the two values were put "
+            "down in each other's place."
+        ),
     )
 
 # %% [markdown]
@@ -151,7 +118,7 @@ answer_1b = ...  # "convolution", "activation function" or "max pooling"
 answer_1b = "max pooling"
 
 # %%
-check(answer_1b, "max pooling")
+check(answer_1b, question("tdt4265/1b"))
 
 # %% tags=["solution"]
 ring = [
@@ -252,7 +219,7 @@ answer_1c = ...  # one number
 answer_1c = 3
 
 # %%
-check(answer_1c, (7 - 1) // 2)
+check(answer_1c, question("tdt4265/1c"))
 
 # %% tags=["solution"]
 sizes, tried = range(7, 65), range(33)
@@ -264,14 +231,13 @@ fitting = [
 paddings = ", ".join(map(str, fitting))
 if show_solution:
     display(
+        Markdown("**Solution.** The relation holds exactly if"),
+        question("tdt4265/1c").calculation,
         Markdown(
-            "**Solution.** Output and input are to be equal, $o = i$, with $k = 7$ and $s = 1$:\n\n"
-            "$$i + 2p - 7 + 1 = i \\quad\\Longrightarrow\\quad 2p = 6 \\quad\\Longrightarrow\\quad "
-            f"p = {paddings} .$$\n\n"
-            "The size of the input and the number of filters drop out. Trying every padding up to "
-            f"{max(tried)} on every size from {min(sizes)} to {max(sizes)} finds the same: "
-            f"{paddings} and no other."
-        )
+            "The size of the input drops out, and the number of filters never comes in. Trying "
+            f"every padding up to {max(tried)} on every size from {min(sizes)} to {max(sizes)} "
+            f"finds the same: {paddings} and no other."
+        ),
     )
 
 # %% [markdown]
@@ -287,19 +253,18 @@ answer_1d = ...  # (rows, columns)
 answer_1d = (5, 5)
 
 # %%
-check(answer_1d, (512 - 508 + 1, 512 - 508 + 1))
+check(answer_1d, question("tdt4265/1d"))
 
 # %% tags=["solution"]
-kernels = [size for size in range(1, 513) if output_size(512, size) == 508]
+kernel = question("tdt4265/1d").calculation
 if show_solution:
     display(
+        Markdown("**Solution.** The relation of 1c, solved for $k$:"),
+        kernel,
         Markdown(
-            "**Solution.** The relation of 1c with $i = 512$, $o = 508$, $p = 0$ and $s = 1$, "
-            "solved for $k$:\n\n"
-            f"$$508 = 512 - k + 1 \\quad\\Longrightarrow\\quad k = {kernels[0]} .$$\n\n"
-            f"The kernel is {kernels[0]} × {kernels[0]}. With stride 1 nothing is rounded, so this "
-            "is the only solution."
-        )
+            f"The kernel is {kernel.result} × {kernel.result}. With stride 1 nothing is rounded, "
+            "so this is the only solution."
+        ),
     )
 
 # %% [markdown]
@@ -315,19 +280,16 @@ answer_1e = ...  # (rows, columns)
 answer_1e = (254, 254)
 
 # %%
-check(answer_1e, output_size((508, 508), 2, stride=2))
+check(answer_1e, question("tdt4265/1e"))
 
 # %% tags=["solution"]
-pooled = output_size(508, 2, stride=2)
 if show_solution:
     display(
         Markdown(
             "**Solution.** Pooling moves a window like a convolution does, so the same relation "
-            "holds, with $k = s = 2$ and $p = 0$:\n\n"
-            "$$o = \\left\\lfloor \\frac{508 - 2}{2} \\right\\rfloor + 1 = 253 + 1 = "
-            f"{pooled} .$$\n\n"
-            f"The feature maps are {pooled} × {pooled}."
-        )
+            "holds, with $k = s = 2$ and $p = 0$:"
+        ),
+        question("tdt4265/1e").calculation,
     )
 
 # %% [markdown]
@@ -343,16 +305,13 @@ answer_1f = ...  # (rows, columns)
 answer_1f = (252, 252)
 
 # %%
-check(answer_1f, output_size((254, 254), 3))
+check(answer_1f, question("tdt4265/1f"))
 
 # %% tags=["solution"]
-second = output_size(254, 3)
 if show_solution:
     display(
-        Markdown(
-            f"**Solution.** $o = 254 - 3 + 1 = {second}$: a kernel of 3 without padding takes one "
-            f"entry off each side. The feature maps are {second} × {second}."
-        )
+        Markdown("**Solution.** A kernel of 3 without padding takes one entry off each side:"),
+        question("tdt4265/1f").calculation,
     )
 
 # %% [markdown]
@@ -379,31 +338,15 @@ if show_solution:
 # %%
 answer_1g = ...  # one number
 
-# %%
-network = [
-    Conv2d(3, 32, 5, padding=2),
-    ReLU(),
-    MaxPool2d(2),
-    Conv2d(32, 64, 5, padding=2),
-    ReLU(),
-    MaxPool2d(2),
-    Conv2d(64, 128, 5, padding=2),
-    ReLU(),
-    MaxPool2d(2),
-    Flatten(),
-    Linear(128 * 4 * 4, 64),
-    ReLU(),
-    Linear(64, 10),
-]
-
 # %% tags=["solution"]
 answer_1g = 390_410
 
 # %%
-check(answer_1g, num_parameters(network))
+check(answer_1g, question("tdt4265/1g"))
 
 # %% tags=["solution"]
-table = layer_table(network, (3, 32, 32))
+network = question("tdt4265/1g").calculation
+table = layer_table(network.layers, network.input_shape)
 most, largest = max((row.num_parameters, row.layer) for row in table.rows)
 flattened = next(row for row in table.rows if row.layer == "flatten")
 channels, height, width = flattened.input_shape
