@@ -73,7 +73,7 @@ def same(given: Given, expected) -> bool:
     if isinstance(expected, int) or not isinstance(given, Decimal):
         return isinstance(expected, float) and difference <= abs(Fraction(expected)) / 10**6
     decimals = -given.as_tuple().exponent
-    enough = decimals >= 2 and len(given.as_tuple().digits) >= 2
+    enough = decimals >= 2 and given != 0
     return enough and difference <= Fraction(1, 2 * 10**decimals)
 
 

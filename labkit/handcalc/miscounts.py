@@ -112,7 +112,7 @@ SIZES: list[tuple[Mistake, Formula]] = [
     (DILATION_TIMES_KERNEL, lambda a: _rounded(a, a.padded - a.dilation * a.kernel)),
     (
         DILATION_AS_HOLES,
-        lambda a: _rounded(a, a.padded - a.span - (a.kernel - 1)) if a.dilation > 1 else None,
+        lambda a: _rounded(a, a.room - (a.kernel - 1 if a.dilation > 1 else 0)),
     ),
     (CORRECTION_LEFT_OUT, lambda a: _rounded(a, a.room) if a.ceil_mode else None),
 ]
@@ -323,6 +323,19 @@ def _bias_where_none(layer, shape):
     return None
 
 
+def _one_sided(axis: int) -> Recount:
+    """Of the kernel's two sides only that of an axis."""
+
+    def recount(layer, shape):
+        if not isinstance(layer, Conv2d):
+            return None
+        side = whole_pair(layer.kernel, "kernel", at_least=1)[axis]
+        channels = layer.in_channels // layer.groups
+        return layer.out_channels * (channels * side + bool(layer.bias))
+
+    return recount
+
+
 def _normalisation(times: int) -> Recount:
     def recount(layer, shape):
         known = isinstance(layer, BatchNorm1d | BatchNorm2d)
@@ -334,6 +347,10 @@ def _normalisation(times: int) -> Recount:
 COUNTS: list[tuple[Mistake, Recount]] = [
     (BIAS_LEFT_OUT, _without_bias),
     (BIAS_PER_INPUT, _bias_per_input),
+    (
+        BIAS_PER_INPUT,
+        _convolution(lambda layer, area, _: layer.weights + bool(layer.bias) * layer.in_channels),
+    ),
     (
         BIAS_PER_INPUT,
         _convolution(lambda layer, area, channels: layer.weights + bool(layer.bias) * channels),
@@ -362,14 +379,8 @@ COUNTS: list[tuple[Mistake, Recount]] = [
         FILTERS_FORGOTTEN,
         _convolution(lambda layer, area, channels: channels * area + bool(layer.bias)),
     ),
-    (
-        KERNEL_ONE_SIDED,
-        _convolution(
-            lambda layer, area, channels: (
-                layer.out_channels * (channels * math.isqrt(area) + bool(layer.bias))
-            )
-        ),
-    ),
+    (KERNEL_ONE_SIDED, _one_sided(0)),
+    (KERNEL_ONE_SIDED, _one_sided(1)),
     (NORMALISATION_LEFT_OUT, _normalisation(0)),
     (ONE_PER_CHANNEL, _normalisation(1)),
     (STATISTICS_COUNTED, _normalisation(4)),
@@ -430,15 +441,29 @@ def _wrong_spatial_sizes(layers, shapes, total):
         return
     channels, height, width = shapes[flattened]
     others = {shape[1] * shape[2] for shape in shapes if shape is not None and len(shape) == 3}
+    others |= {_followed(layers[:flattened], shapes[0], kept) for kept in (True, False)}
     halves = {
         *(max(1, height // 2) * max(1, width // 2), height, (2 * height) * (2 * width)),
         *((height + n) * (width + n) for n in (-2, -1, 1, 2) if min(height, width) + n > 0),
     }
-    for area in [1, *sorted((others | halves) - {1, height * width})]:
+    for area in [1, *sorted((others | halves) - {0, 1, height * width})]:
         mistake = WITHOUT_SPATIAL_SIZE if area == 1 else WRONG_SPATIAL_SIZE
         if area != height * width:
             change = full.out_features * channels * (area - height * width)
             yield mistake, total + change, str(full)
+
+
+def _followed(layers, shape, kept: bool) -> int:
+    """Height · width, as if convolutions kept them, or as if nothing were padded."""
+    sizes = list(shape[1:])
+    for layer in layers:
+        window = _window(layer)
+        if window and not (kept and isinstance(layer, Conv2d)):
+            sizes = [
+                Axis(size, kernel, stride, dilation=dilation).size
+                for size, (kernel, stride, dilation) in zip(sizes, window, strict=True)
+            ]
+    return math.prod(sizes)
 
 
 @wrong_answers.register(FullyConnectedEquivalent)

@@ -306,6 +306,20 @@ def _dilation_as_holes(plan, worked):
         yield replace(plan, dilation=tuple(d + 1 if d > 1 else 1 for d in plan.dilation))
 
 
+@_leads_to(GROUPS_IGNORED)
+def _groups_ignored(plan, worked):
+    if worked.groups > 1 and plan.weights:
+        every = range(len(plan.channels))
+        width = len(plan.reads[0])
+        yield replace(plan, reads=(tuple(range(width)),) * len(plan.reads))
+        times = len(every) // width
+        yield replace(
+            plan,
+            reads=(tuple(every),) * len(plan.reads),
+            weights=[part * times for part in plan.weights],
+        )
+
+
 @_leads_to(BIAS_LEFT_OUT)
 def _bias_left_out(plan, worked):
     if any(plan.biases):
@@ -357,20 +371,6 @@ def _channels_not_summed(plan, worked):
             reads=tuple((channel,) for reads, _, _ in parts for channel in reads),
             weights=[[matrix] for _, part, _ in parts for matrix in part],
             biases=tuple(bias for reads, _, bias in parts for _ in reads),
-        )
-
-
-@_leads_to(GROUPS_IGNORED)
-def _groups_ignored(plan, worked):
-    if worked.groups > 1 and plan.weights:
-        every = range(len(plan.channels))
-        width = len(plan.reads[0])
-        yield replace(plan, reads=(tuple(range(width)),) * len(plan.reads))
-        times = len(every) // width
-        yield replace(
-            plan,
-            reads=(tuple(every),) * len(plan.reads),
-            weights=[part * times for part in plan.weights],
         )
 
 
@@ -459,6 +459,8 @@ def _rounded_up(plan, worked):
 @wrong_answers.register(Worked)
 def _(worked: Worked):
     for mistake, plan in _changed(worked.plan, worked):
+        if not all(plan.size):  # no window fits
+            continue
         try:
             yield mistake, [plan.value(*place) for place in plan.places()], ""
         except ValueError:  # a window of nothing but padding
@@ -543,8 +545,7 @@ def _changed(
     for mistake, change in _CHANGES:
         if behind and mistake is not after:
             for changed in change(plan, worked):
-                if all(changed.size):
-                    yield mistake, changed
+                yield mistake, changed
         behind = behind or mistake is after
 
 

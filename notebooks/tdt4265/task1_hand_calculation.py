@@ -33,6 +33,7 @@ from labkit import figures
 from labkit.figures import show
 from labkit.handcalc import avg_pool, check, layer_table, max_pool, output_size, question
 from labkit.report.published import published
+from labkit.widgets import answer_grid, stepper
 
 # %% [markdown]
 # ## 1a: a convolution, window by window
@@ -63,6 +64,17 @@ answer_1a = [
 
 # %%
 check(answer_1a, question("tdt4265/1a"))
+
+# %% [markdown]
+# In JupyterLab the answer can also be put into a grid, and any convolution be stepped through
+# window by window: slide, and change the kernel, the stride and the padding. The second shows
+# another image, so that it gives nothing away.
+
+# %% tags=["remove-output"]
+answer_grid(question("tdt4265/1a"))
+
+# %% tags=["remove-output"]
+stepper([[1, 0, 2, 1], [0, 3, 1, 0], [2, 1, 0, 1]], [[1, 2], [0, -1]], padding=1)
 
 # %% tags=["solution"]
 worked = question("tdt4265/1a").calculation
