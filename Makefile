@@ -21,6 +21,7 @@ lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 bench: $(READY)
+	$(BIN)/python benchmarks/check_speed.py
 	$(BIN)/python benchmarks/training_speed.py $(ARGS)
 
 # keeps what took long: run records (reports/runs) and the data cache

@@ -141,6 +141,12 @@ def test_word_operators_stay_close_to_their_argument():
     assert "softmax(" in text_of(r"$\mathrm{softmax}(z)$")
 
 
+def test_thousands_stay_together_and_lists_do_not():
+    text = text_of(r"$3{,}271{,}753 \cdot 2$ and $f(1, 296)$")
+    assert "3,271,753" in text
+    assert "1, 296" in text
+
+
 def test_formula_that_cannot_be_set_is_shown_as_its_source():
     text = text_of(r"Good $\beta$, bad $\undefinedcommand{x}$, $\frac{1}{$ and on.", "# Next")
     assert r"$\undefinedcommand{x}$" in text
