@@ -11,11 +11,10 @@ import click
 
 from labkit import project
 from labkit.errors import LabkitError, UsageError
-from labkit.report.execute import PROFILES, parse_overrides
 
 _profile = click.option(
     "--profile",
-    type=click.Choice(["auto", *PROFILES]),
+    type=click.Choice(["auto", *project.PROFILES]),
     default="auto",
     help="How much is trained; auto is full with a GPU, else quick.",
 )
@@ -54,6 +53,7 @@ def report(courses, profile, output, fresh, show_code):
 def run(notebook, overrides, profile, output):
     """Execute one NOTEBOOK (e.g. tdt4265/task2) with parameters of your own."""
     from labkit.report import build
+    from labkit.report.execute import parse_overrides
 
     made = build.run(notebook, parse_overrides(overrides), profile=profile, output=output)
     _finish(made)

@@ -7,6 +7,8 @@ from typing import Any
 import labkit
 from labkit.errors import UsageError
 
+PROFILES = ("smoke", "quick", "full")  # how much is trained
+
 
 def root() -> Path:
     """The project: the nearest folder around the working directory that holds `notebooks/` and

@@ -37,8 +37,6 @@ import labkit
 from labkit import progress, project
 from labkit.errors import UsageError
 
-PROFILES = ("smoke", "quick", "full")
-
 # the libraries whose version shows in a notebook's outputs
 _SHAPING = ("torch", "numpy", "pandas", "matplotlib")
 
@@ -94,11 +92,11 @@ class Source:
 
     def _given(self) -> dict[str, Any]:
         given = project.read_yaml(self.params_path)
-        unknown = set(given) - {"title", "data", *PROFILES}
+        unknown = set(given) - {"title", "data", *project.PROFILES}
         if unknown:
             raise UsageError(
                 f"{self.params_path.name}: unknown key {sorted(unknown)[0]!r}; "
-                f"the keys are title, data, {', '.join(PROFILES)}"
+                f"the keys are title, data, {', '.join(project.PROFILES)}"
             )
         return given
 
