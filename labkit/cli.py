@@ -77,13 +77,14 @@ def check(question, answer, template, list_all, working):
     Exit status: 0 all right, 1 something is wrong, 2 unusable input.
     """
     from labkit import sheets
+    from labkit.handcalc.questions import QUESTIONS
 
     if template:
         click.echo(sheets.template(template), nl=False)
         return
     if list_all:
-        for task in sheets.QUESTIONS.values():
-            click.echo(task.name)
+        for name in QUESTIONS:
+            click.echo(name)
         return
     if not question:
         raise UsageError(

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import UsageError
-from labkit.handcalc import Verdict, check
+from labkit.handcalc import Verdict, check, checking
 from labkit.handcalc.checking import form, shape_of
-from labkit.handcalc.exercises import KINDS, exercise_named
-from labkit.handcalc.questions import course_questions, question
+from labkit.handcalc.questions import course_questions
 from labkit.handcalc.render import plain_question, working_text
-from labkit.handcalc.tasks import Choice, Task
+from labkit.handcalc.tasks import Choice, Expected, Task
 
-LONGEST_SHEET = 5_000_000  # bytes
+LONGEST_SHEET = 200_000  # bytes
 LONGEST_LINE = 100  # characters of a comment or a table
 
 
@@ -58,6 +57,10 @@ def read_sheet(path: Path) -> dict[str, tuple[str, int]]:
             raise UsageError(f"{path.name}, line {line}: write the answer out, without & and *")
         if isinstance(node, ScalarNode):
             return node.value
+        if isinstance(node, SequenceNode) and depth == 0:
+            scalars = [part.value for part in node.value if isinstance(part, ScalarNode)]
+            if len(scalars) == len(node.value) and any(len(text.split()) > 1 for text in scalars):
+                return "\n".join(scalars)  # a row of a matrix each
         if isinstance(node, SequenceNode) and depth < 4:
             return "[" + ", ".join(text_of(part, depth + 1) for part in node.value) + "]"
         raise UsageError(
@@ -76,11 +79,15 @@ def read_sheet(path: Path) -> dict[str, tuple[str, int]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise UsageError(f"{path} cannot be read ({reason})") from None
-    except (YAMLError, RecursionError) as error:
+    except (YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it is nested too deeply"
-        raise UsageError(f"{path.name}{place}: {problem}") from None
+        deep = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or deep
+        raise UsageError(
+            f"{path.name}{place}: {problem}; write `question: answer` with a blank after the "
+            "colon, and the rows of a matrix below it, indented by blanks (not tabs)"
+        ) from None
     if not isinstance(sheet, MappingNode):
         raise UsageError(f"{path.name} holds no answers; write `question: answer` lines")
     answers: dict[str, tuple[str, int]] = {}
@@ -97,11 +104,9 @@ def read_sheet(path: Path) -> dict[str, tuple[str, int]]:
 
 
 def find_task(name: str) -> Task:
-    """A course's question ("tdt4265/1c") or an exercise ("convolution/2/17/3")."""
+    """A course's question or an exercise, by name."""
     try:
-        if name.partition("/")[0] in KINDS:
-            return exercise_named(name)
-        return question(name)
+        return checking.find_task(name)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
@@ -116,10 +121,10 @@ def check_sheet(path: Path) -> list[Checked]:
     found = []
     for name, (answer, line) in read_sheet(path).items():
         try:
-            task = find_task(name)
-        except UsageError as error:
-            raise UsageError(f"{path.name}, line {line}: {error}") from None
-        found.append(checked(task, answer, line))
+            found.append(checked(find_task(name), answer, line))
+        except UsageError as error:  # the other answers are checked all the same
+            unknown = Task(name, "", Expected(None))
+            found.append(Checked(unknown, Verdict(False, (), str(error), readable=False), line))
     if not found:
         raise UsageError(f"{path.name} holds no answers; write `question: answer` lines")
     return found
@@ -137,7 +142,7 @@ def report(checked: Iterable[Checked], *, working: bool = False, sheet: str = ""
         lines += [f"{indent}  {line}" for line in it.verdict.grid_lines]
         if it.verdict.hint:
             lines += _row(indent, f"Hint: {it.verdict.hint}")
-        if working and not it.verdict.right:
+        if working and not it.verdict.right and it.verdict.readable:
             lines += [f"{indent}  {line}" for line in working_text(it.task).split("\n")]
     right = sum(it.verdict.right for it in checked)
     if len(checked) > 1:
@@ -147,14 +152,21 @@ def report(checked: Iterable[Checked], *, working: bool = False, sheet: str = ""
 
 def asked(task: Task) -> str:
     """The question as plain text, with the form that its answer has."""
-    return f"{plain_question(task.question)}\n({_form(task)})"
+    lines = []
+    for line in [*plain_question(task.question).split("\n"), f"({_form(task)})"]:
+        matrix = line.startswith("  ")
+        lines += [line] if matrix else textwrap.wrap(line, _columns()) or [""]
+    return "\n".join(lines)
+
+
+def _columns() -> int:
+    return min(LONGEST_LINE, shutil.get_terminal_size((LONGEST_LINE, 24)).columns)
 
 
 def _row(start: str, text: str) -> list[str]:
-    columns = min(LONGEST_LINE, shutil.get_terminal_size((LONGEST_LINE, 24)).columns)
     return textwrap.wrap(
         text,
-        max(columns, len(start) + 30),
+        max(_columns(), len(start) + 30),
         initial_indent=f"{start}  ",
         subsequent_indent=" " * len(start) + "  ",
         break_long_words=False,
@@ -162,11 +174,7 @@ def _row(start: str, text: str) -> list[str]:
 
 
 def _comment(task: Task) -> str:
-    lines = []
-    for paragraph in asked(task).split("\n"):
-        matrix = paragraph.startswith("  ")
-        lines += [paragraph] if matrix else textwrap.wrap(paragraph, LONGEST_LINE - 2) or [""]
-    return "\n".join(f"# {line}".rstrip() for line in lines)
+    return "\n".join(f"# {line}".rstrip() for line in asked(task).split("\n"))
 
 
 def _has_rows(task: Task) -> bool:

@@ -179,3 +179,43 @@ def test_the_command_runs_as_a_program():
     )
     assert run.returncode == 1
     assert "the padding was counted once instead of twice" in run.stdout
+
+
+def test_list_names_every_question(labkit):
+    status, out, _ = labkit("check", "--list")
+    assert status == 0
+    assert out.split() == list(QUESTIONS)
+
+
+def test_a_misspelt_name_does_not_take_the_other_verdicts_along(labkit, tmp_path):
+    sheet = tmp_path / "answers.yaml"
+    sheet.write_text("tdt4265/1c: 3\ntdt4265/9z: 4\ntdt4265/1e: 254\n")
+    status, out, _ = labkit("check", sheet)
+    assert status == 2
+    assert "answers.yaml, line 2: there is no question 'tdt4265/9z'" in " ".join(out.split())
+    assert out.count("  correct\n") == 2
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "- -11 2 4 -1 7\n  - -24 8 12 -5 12\n  - -19 10 4 -3 15",
+        "- [-11, 2, 4, -1, 7]\n  - [-24, 8, 12, -5, 12]\n  - [-19, 10, 4, -3, 15]",
+        "|\n  -11\t2\t4\t-1\t7\n  -24\t8\t12\t-5\t12\n  -19\t10\t4\t-3\t15",
+        ">\n  -11 2 4 -1 7\n  -24 8 12 -5 12\n  -19 10 4 -3 15",  # folded into one line
+    ],
+)
+def test_a_matrix_in_every_form_that_yaml_has(labkit, tmp_path, rows):
+    sheet = tmp_path / "answers.yaml"
+    sheet.write_text(f"tdt4265/1a:\n  {rows}\n" if rows[0] == "-" else f"tdt4265/1a: {rows}\n")
+    assert labkit("check", sheet)[:2] == (0, "tdt4265/1a  correct\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("TDT4265/1C", "tdt4265/1c"), ("1c", "tdt4265/1c"), ("rdfia/12x", "rdfia/12")],
+)
+def test_a_name_that_is_nearly_right_is_recognised(labkit, name, meant):
+    status, _, err = labkit("check", name, "3")
+    assert status == 2
+    assert f"did you mean {meant}?" in err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,10 +12,12 @@ from labkit.handcalc import (
     render,
 )
 from labkit.handcalc.answers import Given, read, same
+from labkit.handcalc.exercises import KINDS, exercise_named
 from labkit.handcalc.mistakes import Explanation, explain, named_place, position_of
+from labkit.handcalc.questions import question
 from labkit.handcalc.shapes import OutputSize, Solution, TransposedOutputSize
 from labkit.handcalc.tasks import Choice, Expected, Task
-from labkit.handcalc.windows import by, flat, to_lists
+from labkit.handcalc.windows import Worked, by, flat, to_lists
 
 MOST_NAMED = 6  # wrong entries that a verdict lists one by one
 LONGEST_LIST = 12  # numbers that a verdict repeats
@@ -39,6 +43,10 @@ class Verdict:
     corrections: tuple[tuple[str, str], ...] = ()
     task: object = None
     readable: bool = True
+
+    def __bool__(self) -> bool:
+        """So that `assert check(answer, task)` holds for a right answer alone."""
+        return self.right
 
     @property
     def grid_lines(self) -> list[str]:
@@ -75,7 +83,7 @@ class Verdict:
 
 
 def check(answer, task) -> Verdict:
-    """Compare an answer with a task, a calculation, or the plain value that is expected.
+    """Compare an answer with a task, its name, a calculation, or the plain value expected.
 
     The answer may be a number, nested lists, an array, or text in every usual notation (see
     `answers.read`); nothing in it is executed. Whole numbers and fractions must be equal; what is
@@ -94,7 +102,11 @@ def check(answer, task) -> Verdict:
     >>> check(..., 3)
     no answer yet
     """
+    if isinstance(task, str) and "/" in task:
+        task = find_task(task)
     calculation = task.calculation if isinstance(task, Task) else task
+    if isinstance(answer, Task | Worked):
+        raise TypeError("the answer comes first, then the task: check(answer, task)")
     if answer is None or answer is ... or (isinstance(answer, str) and not answer.strip()):
         return Verdict(False, (), "no answer yet", task=task)
     if isinstance(calculation, str):
@@ -106,6 +118,8 @@ def check(answer, task) -> Verdict:
     shape = shape_of(calculation.result)
     try:
         readings = list(read(answer, shape))
+        if isinstance(calculation, Solution) and isinstance(answer, str):
+            readings += read(answer, (2,))  # "31,32" may be both solutions
     except Exception as error:  # whatever the answer is: an object's own code may raise anything
         message = f"not readable: {_one_line(error)}"
         return Verdict(False, (), message, task=task, readable=False)
@@ -117,11 +131,15 @@ def check(answer, task) -> Verdict:
 
     explained = [(reading, explain(calculation, *reading)) for reading in readings]
     (entries, found), explanations = max(explained, key=lambda pair: bool(pair[1]))
+    expected = list(flat(calculation.result))
     if found != shape:
+        if len(entries) < len(expected) and all(map(same, entries, expected)):
+            # right as far as it goes: that takes no pair of mistakes
+            explanations = [it for it in explanations if len(it.mistakes) == 1]
         message = f"the answer is {form(found)}, the task asks for {form(shape)}"
+        message += "" if explanations else _how_to_write(shape)
         given = _line(entries, found, calculation)
         return Verdict(False, (), message, tuple(explanations), given=given, task=task)
-    expected = list(flat(calculation.result))
     pairs = list(zip(entries, expected, strict=True))
     wrong = [position_of(place, shape) for place, pair in enumerate(pairs) if not same(*pair)]
     return Verdict(
@@ -140,11 +158,20 @@ def check(answer, task) -> Verdict:
     )
 
 
+def find_task(name: str) -> Task:
+    """A course's question ("tdt4265/1c") or an exercise ("convolution/2/17/3")."""
+    if name.partition("/")[0].casefold() in KINDS:
+        return exercise_named(name.casefold())
+    return question(name)
+
+
 def shape_of(value) -> tuple[int, ...]:
     """The shape of a number, a tuple or nested lists: () for a number."""
     shape = []
     while isinstance(value, list | tuple):
         shape.append(len(value))
+        if not value:
+            break
         value = value[0]
     return tuple(shape)
 
@@ -153,12 +180,20 @@ def form(shape: tuple[int, ...]) -> str:
     """What an answer of a shape is called.
 
     >>> form(()), form((2,)), form((3, 5))
-    ('one number', '2 numbers', '3×5 numbers (rows × columns)')
+    ('one number', '2 numbers', '3×5 numbers, rows × columns')
     """
     if not shape:
         return "one number"
-    axes = {2: " (rows × columns)", 3: " (maps × rows × columns)"}.get(len(shape), "")
+    axes = {2: ", rows × columns", 3: ", channels × rows × columns"}.get(len(shape), "")
     return f"{by(shape)} numbers{axes}"
+
+
+def _how_to_write(shape: tuple[int, ...]) -> str:
+    """What keeps rows apart, for who did not know."""
+    if len(shape) < 2:
+        return ""
+    channels = ", channels by an empty line" if len(shape) > 2 else ""
+    return f"; separate rows by ; or new lines{channels}"
 
 
 def _chosen(answer, choice: Choice, task) -> Verdict:
@@ -174,7 +209,8 @@ def _chosen(answer, choice: Choice, task) -> Verdict:
 
 
 def _words(text: str) -> str:
-    return " ".join(text.casefold().replace("-", " ").split()).strip(".() ")
+    text = re.sub(r"\b(the|layers?)\b", " ", text.casefold().replace("_", " "))
+    return re.sub(r"[^a-z]", "", text)
 
 
 def _as_asked(entries: list[Given], found, shape, calculation) -> tuple[list[Given], tuple]:
@@ -184,7 +220,12 @@ def _as_asked(entries: list[Given], found, shape, calculation) -> tuple[list[Giv
             return entries * 2, (2,)
         if shape == () and found == (2,) and entries[0] == entries[1]:
             return entries[:1], ()
-    if not isinstance(calculation, Solution) and _without_ones(found) == _without_ones(shape):
+    if isinstance(calculation, Solution):
+        return sorted(entries), found  # all solutions, in whatever order
+    flat_line = len(_without_ones(found)) == 1 and math.prod(found) == math.prod(shape)
+    if flat_line and len(shape) > 1 and min(shape[-2:]) > 1:  # else it may be rows for columns
+        return entries, shape  # written row by row, without a break between rows
+    if _without_ones(found) == _without_ones(shape):
         return entries, shape
     return entries, found
 
@@ -224,6 +265,8 @@ def _message(wrong: Sequence[tuple[int, ...]], calculation) -> str:
         return "not correct"
     if isinstance(calculation, OutputSize | TransposedOutputSize):
         return f"not correct: {' and '.join(('rows', 'columns')[axis] for (axis,) in wrong)}"
+    if len(wrong) == len(list(flat(calculation.result))) > 1:
+        return "every entry differs"
     named = ", ".join(named_place(position) for position in wrong[:MOST_NAMED])
     more = f" and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
     count = "1 entry differs" if len(wrong) == 1 else f"{len(wrong)} entries differ"

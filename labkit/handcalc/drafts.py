@@ -246,10 +246,10 @@ def _transposed(dice: Dice) -> Draft:
         TransposedOutputSize((size, size), kernel, stride, padding, more),
         (
             miscounts.NOT_TRANSPOSED,
-            miscounts.PLUS_ONE_FORGOTTEN,
-            miscounts.PADDING_LEFT_OUT,
-            miscounts.PADDING_COUNTED_ONCE,
-            miscounts.STRIDE_IGNORED,
+            miscounts.TRANSPOSED_PLUS_ONE_FORGOTTEN,
+            miscounts.TRANSPOSED_PADDING_LEFT_OUT,
+            miscounts.TRANSPOSED_PADDING_COUNTED_ONCE,
+            miscounts.TRANSPOSED_STRIDE_IGNORED,
         )
         + ((miscounts.OUTPUT_PADDING_LEFT_OUT,) if more else ()),
     )
@@ -293,7 +293,7 @@ def _solve(
     if len(solution.values) > 1:
         answer = "More than one is possible: answer with one of them, or with all in order."
     return Draft(
-        f"A convolution with {', '.join(first)} and {last} makes {_by(output)} of {image}. "
+        f"A convolution with {', '.join(first)} and {last} turns {image} into {_by(output)}. "
         f"{_ASKED[unknown]} {answer}",
         solution,
         mistakes,

@@ -501,6 +501,11 @@ class ZeroPad2d(Layer):
     padding: int | tuple[int, int, int, int]
 
     def __post_init__(self) -> None:
+        if len(self._sides()) != 4:
+            raise ValueError(
+                f"padding {self.padding} is not possible; give one number or "
+                "(left, right, top, bottom)"
+            )
         for number in self._sides():
             whole(number, "padding", at_least=0)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 from labkit.handcalc.counts import FullyConnectedEquivalent, ParameterCount, ReceptiveField
@@ -21,7 +22,16 @@ from labkit.handcalc.layers import (
     Linear,
     MaxPool2d,
 )
-from labkit.handcalc.mistakes import ROWS_FOR_COLUMNS, Explanation, Mistake, explain, wrong_answers
+from labkit.handcalc.mistakes import (
+    DILATION_AS_HOLES,
+    ROUNDED_DOWN,
+    ROUNDED_UP,
+    ROWS_FOR_COLUMNS,
+    Explanation,
+    Mistake,
+    explain,
+    wrong_answers,
+)
 from labkit.handcalc.shapes import Axis, OutputSize, Solution, TransposedOutputSize, whole_pair
 from labkit.handcalc.tasks import Quotient, digits, round_to
 
@@ -48,21 +58,15 @@ DILATION_TIMES_KERNEL = Mistake(
     "the dilation was multiplied with the kernel",
     "There are k − 1 gaps between k entries: the kernel covers d·(k − 1) + 1, not d·k.",
 )
-DILATION_AS_HOLES = Mistake(
-    "the dilation was taken for the number of holes",
-    "Dilation d is the step between entries of the kernel: it leaves d − 1 of them out.",
+STRIDE_IGNORED = Mistake(
+    "the stride was ignored", "The window moves s entries at a time: divide its way by s."
 )
-STRIDE_IGNORED = Mistake("the stride was ignored", "Divide the way of the window by the stride.")
 STRIDE_ON_ONE_AXIS = Mistake(
     "the stride was applied to one axis only", "The stride holds for rows and for columns."
 )
 KERNEL_LEFT_OUT = Mistake(
-    "the size was divided by the stride without regard to the kernel",
-    "The window must fit: subtract the kernel first, divide, and add 1.",
-)
-ROUNDED_UP = Mistake("the size was rounded up", "The size is rounded down: windows must fit whole.")
-ROUNDED_DOWN = Mistake(
-    "the size was rounded down", "The size is rounded up here: a last window may hang over."
+    "the size of the kernel was left out",
+    "The window must fit: subtract what it covers, divide by the stride, and add 1.",
 )
 CORRECTION_LEFT_OUT = Mistake(
     "a last window was counted that begins in the padding",
@@ -75,6 +79,15 @@ NOT_TRANSPOSED = Mistake(
     "the size of an ordinary convolution was taken",
     "A transposed convolution enlarges: (i − 1)·s − 2p + d·(k − 1) + e + 1.",
 )
+_TRANSPOSED = "A transposed convolution enlarges: (i − 1)·s − 2p + d·(k − 1) + e + 1."
+TRANSPOSED_PLUS_ONE_FORGOTTEN = replace(PLUS_ONE_FORGOTTEN, remedy=_TRANSPOSED)
+TRANSPOSED_STRIDE_IGNORED = replace(STRIDE_IGNORED, remedy=_TRANSPOSED)
+TRANSPOSED_PADDING_LEFT_OUT = replace(
+    PADDING_LEFT_OUT, remedy="In a transposed convolution padding p takes 2p entries away."
+)
+TRANSPOSED_PADDING_COUNTED_ONCE = replace(
+    PADDING_COUNTED_ONCE, remedy="In a transposed convolution p entries go at either end: 2p."
+)
 PADDING_ADDED = Mistake(
     "the padding was added",
     "In a transposed convolution the padding takes rows and columns away.",
@@ -84,7 +97,7 @@ INPUT_NOT_LESSENED = Mistake(
 )
 KERNEL_FOR_PADDING = Mistake(
     "the kernel's size was given for the padding",
-    "Half of what the kernel covers beyond one entry is lost on either side: that is the padding.",
+    "At stride 1 a kernel takes k − 1 entries off; (k − 1)/2 zeros on either side make up for it.",
 )
 # another size for an axis, or None where the mistake makes no difference in kind
 Formula = Callable[[Axis], int | None]
@@ -132,42 +145,27 @@ def _(size: OutputSize):
         yield ROWS_FOR_COLUMNS, (columns.size, rows.size), ""
 
 
+# from input, kernel, stride, padding, output padding and dilation of an axis
+TRANSPOSED_SIZES = [
+    (TRANSPOSED_PLUS_ONE_FORGOTTEN, lambda i, k, s, p, e, d: (i - 1) * s - 2 * p + d * (k - 1) + e),
+    (TRANSPOSED_PADDING_LEFT_OUT, lambda i, k, s, p, e, d: (i - 1) * s + d * (k - 1) + e + 1),
+    (
+        TRANSPOSED_PADDING_COUNTED_ONCE,
+        lambda i, k, s, p, e, d: (i - 1) * s - p + d * (k - 1) + e + 1,
+    ),
+    (TRANSPOSED_STRIDE_IGNORED, lambda i, k, s, p, e, d: i - 2 * p + d * (k - 1) + e),
+    (OUTPUT_PADDING_LEFT_OUT, lambda i, k, s, p, e, d: (i - 1) * s - 2 * p + d * (k - 1) + 1),
+    (DILATION_IGNORED, lambda i, k, s, p, e, d: (i - 1) * s - 2 * p + k + e),
+    (PADDING_ADDED, lambda i, k, s, p, e, d: (i - 1) * s + 2 * p + d * (k - 1) + e + 1),
+    (INPUT_NOT_LESSENED, lambda i, k, s, p, e, d: i * s - 2 * p + d * (k - 1) + e + 1),
+    (NOT_TRANSPOSED, lambda i, k, s, p, e, d: Axis(i, k, s, p, p, d).size),
+]
+
+
 @wrong_answers.register(TransposedOutputSize)
 def _(size: TransposedOutputSize):
-    def sizes(formula):
-        values = tuple(formula(*axis) for axis in size.axes)
-        return values if len(values) > 1 else values[0]
-
-    full = size.result if isinstance(size.result, tuple) else (size.result,)
-    yield PLUS_ONE_FORGOTTEN, tuple(n - 1 for n in full), ""
-    yield PADDING_LEFT_OUT, sizes(lambda i, k, s, p, e, d: (i - 1) * s + d * (k - 1) + e + 1), ""
-    yield (
-        PADDING_COUNTED_ONCE,
-        sizes(lambda i, k, s, p, e, d: (i - 1) * s - p + d * (k - 1) + e + 1),
-        "",
-    )
-    yield STRIDE_IGNORED, sizes(lambda i, k, s, p, e, d: i - 2 * p + d * (k - 1) + e), ""
-    yield (
-        OUTPUT_PADDING_LEFT_OUT,
-        tuple(n - axis[4] for n, axis in zip(full, size.axes, strict=True)),
-        "",
-    )
-    yield (
-        DILATION_IGNORED,
-        sizes(lambda i, k, s, p, e, d: (i - 1) * s - 2 * p + (k - 1) + e + 1),
-        "",
-    )
-    yield (
-        PADDING_ADDED,
-        sizes(lambda i, k, s, p, e, d: (i - 1) * s + 2 * p + d * (k - 1) + e + 1),
-        "",
-    )
-    yield (
-        INPUT_NOT_LESSENED,
-        sizes(lambda i, k, s, p, e, d: i * s - 2 * p + d * (k - 1) + e + 1),
-        "",
-    )
-    yield NOT_TRANSPOSED, sizes(lambda i, k, s, p, e, d: Axis(i, k, s, p, p, d).size), ""
+    for mistake, formula in TRANSPOSED_SIZES:
+        yield mistake, tuple(formula(*axis) for axis in size.axes), ""
 
 
 FAR = 10**9  # a number that solves no task
@@ -338,7 +336,7 @@ def _one_sided(axis: int) -> Recount:
 
 def _normalisation(times: int) -> Recount:
     def recount(layer, shape):
-        known = isinstance(layer, BatchNorm1d | BatchNorm2d)
+        known = isinstance(layer, BatchNorm1d | BatchNorm2d) and layer.affine
         return times * layer.num_features if known else None
 
     return recount
@@ -424,8 +422,6 @@ def _input_shapes(count: ParameterCount) -> list[tuple[int, ...] | None]:
     shapes: list[tuple[int, ...] | None] = []
     shape = count.input_shape
     for layer in count.layers:
-        if shape is None and isinstance(layer, Conv2d):
-            shape = None
         shapes.append(shape)
         shape = layer.output_shape(shape) if shape is not None else None
     return shapes
@@ -434,7 +430,7 @@ def _input_shapes(count: ParameterCount) -> list[tuple[int, ...] | None]:
 def _wrong_spatial_sizes(layers, shapes, total):
     """The first fully connected layer, with the height and width that another place has."""
     flattened = next((i for i, layer in enumerate(layers) if isinstance(layer, Flatten)), None)
-    if flattened is None or shapes[flattened] is None:
+    if flattened is None or len(shapes[flattened] or ()) != 3:
         return
     full = next((layer for layer in layers[flattened:] if isinstance(layer, Linear)), None)
     if full is None:
@@ -501,7 +497,10 @@ def _(quotient: Quotient, entries, shape):
     rough = entries[0]
 
     def about(value) -> bool:
-        return value > 0 and round_to(value, digits(rough)) == Fraction(rough)
+        # what the right answer would be rounded to as well explains nothing
+        written = digits(rough)
+        coarse = round_to(quotient.result, written)
+        return value > 0 and round_to(value, written) == Fraction(rough) != coarse
 
     found = [
         Explanation((mistake,), place)

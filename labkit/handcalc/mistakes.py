@@ -16,6 +16,7 @@ from itertools import chain
 from labkit.handcalc.answers import Given, same
 from labkit.handcalc.windows import Number, Plan, Worked, flat
 
+MOST_CHANNELS = 8  # that are tried one by one; who works with more by hand is not known
 FEWEST_FOR_PAIRS = 3  # wrong entries; fewer are explained by some pair of mistakes or other
 
 
@@ -126,7 +127,7 @@ DILATION_IGNORED = Mistake(
 )
 DILATION_AS_HOLES = Mistake(
     "the dilation was taken for the number of holes",
-    "Dilation d is the step between entries of the kernel: it leaves d − 1 of them out.",
+    "Dilation d is the step between the entries that a kernel meets: d − 1 are left out between.",
 )
 BIAS_LEFT_OUT = Mistake("the bias was left out", "Add the bias once to the sum of every window.")
 BIAS_PER_PRODUCT = Mistake(
@@ -344,7 +345,7 @@ def _bias_per_channel(plan, worked):
 def _channels_twice(plan, worked):
     if plan.weights and len(plan.reads[0]) > 1:
         yield _filters(plan, _doubled)
-        for twice in range(len(plan.reads[0])):
+        for twice in range(min(len(plan.reads[0]), MOST_CHANNELS)):
             yield replace(
                 plan,
                 reads=tuple((*reads, reads[twice]) for reads in plan.reads),
@@ -359,7 +360,7 @@ def _doubled(matrix):
 @_leads_to(CHANNELS_NOT_SUMMED)
 def _channels_not_summed(plan, worked):
     if plan.weights and len(plan.reads[0]) > 1:
-        for only in range(len(plan.reads[0])):
+        for only in range(min(len(plan.reads[0]), MOST_CHANNELS)):
             yield replace(
                 plan,
                 reads=tuple((reads[only],) for reads in plan.reads),
@@ -452,7 +453,9 @@ def _rounded_up(plan, worked):
                 axis.after + (axis.size - 1) * axis.stride + axis.span - axis.padded
                 for axis in up.axes
             )
-            up = replace(plan, after=after) if min(after) >= 0 else plan
+            if min(after) < 0:
+                return
+            up = replace(plan, after=after)
         yield up
 
 
@@ -519,6 +522,7 @@ class _Search:
 
     def _explained(self, plan: Plan, answer: _Answer, *mistakes: Mistake) -> list[Explanation]:
         """The explanation, if `plan` leads to the answer."""
+        mistakes = tuple(dict.fromkeys(mistakes))
         return [Explanation(mistakes)] if _differ(plan, answer, most=0) == {} else []
 
     def _slipped(self, plan: Plan, *mistakes: Mistake) -> list[Explanation]:

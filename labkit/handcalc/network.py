@@ -1,7 +1,7 @@
 """The layer table of a network: sizes, parameters, multiplications, and what its outputs see.
 
-The layers themselves are in `layers.py`; what is said here of a list of them holds for a
-`torch.nn.Module` too, which `torch_modules.py` reads as such layers.
+The layers themselves are in `layers.py`. `layer_table` also takes a `torch.nn.Module`, which
+`torch_modules.py` reads as such layers.
 """
 
 from __future__ import annotations
@@ -16,31 +16,10 @@ from typing import TYPE_CHECKING
 
 from labkit.handcalc.layers import (
     ONE_ENTRY,
-    AdaptiveAvgPool2d,
-    AvgPool2d,
-    AxisWindow,
-    BatchNorm1d,
-    BatchNorm2d,
-    Conv2d,
-    ConvTranspose2d,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2d,
     Layer,
-    LeakyReLU,
-    Linear,
-    LogSoftmax,
-    MaxPool2d,
-    Pointwise,
-    ReLU,
-    Residual,
     Shape,
-    Sigmoid,
-    Softmax,
     Step,
-    Tanh,
     Windows,
-    ZeroPad2d,
     follow,
     steps,
     then,
@@ -51,37 +30,6 @@ from labkit.handcalc.windows import by
 
 if TYPE_CHECKING:
     import torch
-
-__all__ = [
-    "AdaptiveAvgPool2d",
-    "AvgPool2d",
-    "AxisWindow",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Conv2d",
-    "ConvTranspose2d",
-    "Dropout",
-    "Flatten",
-    "GlobalAvgPool2d",
-    "Layer",
-    "LayerTable",
-    "LeakyReLU",
-    "Linear",
-    "LogSoftmax",
-    "MaxPool2d",
-    "Pointwise",
-    "ReLU",
-    "Residual",
-    "Row",
-    "Shape",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
-    "ZeroPad2d",
-    "derivation",
-    "layer_table",
-    "num_parameters",
-]
 
 
 @dataclass(frozen=True)
@@ -167,6 +115,7 @@ def layer_table(network: Iterable[Layer] | torch.nn.Module, input_shape: Shape) 
     Source: Araujo, Norris & Sim (2019), Computing Receptive Fields of Convolutional Neural
     Networks, Distill, doi 10.23915/distill.00021.
 
+    >>> from labkit.handcalc import Conv2d, Flatten, Linear, MaxPool2d, ReLU
     >>> network = [Conv2d(3, 32, 5, padding=2), ReLU(), MaxPool2d(2), Flatten(), Linear(8192, 10)]
     >>> table = layer_table(network, (3, 32, 32))
     >>> [row.output_shape for row in table.rows]
@@ -224,6 +173,7 @@ def _row(step: Step, before: Shape, after: Shape, seen: Windows | None) -> Row:
 def num_parameters(layers: Layer | Iterable[Layer]) -> int:
     """The number of weights and biases of one layer, or of several together.
 
+    >>> from labkit.handcalc import Conv2d, Linear
     >>> num_parameters(Conv2d(3, 32, 5))
     2432
     >>> num_parameters([Linear(2048, 64), Linear(64, 10)])
@@ -236,6 +186,7 @@ def num_parameters(layers: Layer | Iterable[Layer]) -> int:
 def derivation(layer: Layer) -> str:
     """How `num_parameters` comes about; empty for a layer without parameters.
 
+    >>> from labkit.handcalc import Conv2d
     >>> derivation(Conv2d(3, 32, 5))
     '32·(3·5·5) + 32 = 2,432'
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from labkit.handcalc.counts import FullyConnectedEquivalent, ParameterCount, ReceptiveField
-from labkit.handcalc.network import (
+from labkit.handcalc.layers import (
     BatchNorm1d,
     BatchNorm2d,
     Conv2d,
@@ -35,8 +35,11 @@ def question(name: str) -> Task:
     """
     try:
         return QUESTIONS[name]
-    except KeyError:
-        near = get_close_matches(name, QUESTIONS, n=1, cutoff=0.5)
+    except (KeyError, TypeError):
+        name = str(name)
+        ends = [known for known in QUESTIONS if known.endswith(f"/{name}".casefold())]
+        same_letters = [known for known in QUESTIONS if known == name.casefold()]
+        near = same_letters or ends or get_close_matches(name, QUESTIONS, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(
             f"there is no question {name!r}; {hint}`labkit check --list` names them all"
@@ -119,7 +122,7 @@ _TASKS = [
         Choice(
             "max pooling",
             options=("convolution", "activation function", "max pooling"),
-            also=("max pooling layer", "maxpooling", "pooling"),
+            also=("max pool", "MaxPool2d", "pooling"),
             working=(
                 "Max pooling: the maximum of a window stays the same when the largest entry moves "
                 "inside the window.",
@@ -181,8 +184,8 @@ _TASKS = [
     ),
     Task(
         "rdfia/3-without-pooling",
-        "Without its three poolings the network would flatten 64 × 32 × 32. How many parameters "
-        "would its fully connected layer of 1,000 units then have?",
+        "Without its three poolings the network of question 10 would flatten 64 × 32 × 32. How "
+        "many parameters would its fully connected layer of 1,000 units then have?",
         ParameterCount((Flatten(), Linear(64 * 32 * 32, 1000)), (64, 32, 32)),
     ),
     Task(
@@ -221,22 +224,25 @@ _TASKS = [
     *(
         Task(
             f"rdfia/10-{name}",
-            f"How many parameters has {name} ({layer})?",
+            f"How many parameters has {name}: {layer}, on {inputs}?",
             ParameterCount((layer,), None),
         )
-        for name, layer in zip(
-            ("conv1", "conv2", "conv3", "fc4", "fc5"), (*_CONV, *_FULL), strict=True
+        for name, layer, inputs in zip(
+            ("conv1", "conv2", "conv3", "fc4", "fc5"),
+            (*_CONV, *_FULL),
+            ("3 channels", "32 channels", "64 channels", "64 × 4 × 4 inputs", "1,000 inputs"),
+            strict=True,
         )
     ),
     Task(
         "rdfia/11",
-        "How many parameters has the whole network?",
+        "How many parameters have conv1, conv2, conv3, fc4 and fc5 together?",
         ParameterCount(RDFIA_NETWORK, RDFIA_INPUT),
     ),
     Task(
         "rdfia/12",
         "A bag of 1,000 visual words with a linear classifier of 10 classes has 10,010 "
-        "parameters. How many times as many has the network?",
+        "parameters. How many times as many has the network of question 11 (three digits or more)?",
         Quotient(ParameterCount(RDFIA_NETWORK, RDFIA_INPUT), 10_010),
     ),
     # ------------------------------------------------------------------ NN HW1

@@ -12,7 +12,7 @@ from fractions import Fraction
 from labkit.handcalc.counts import FullyConnectedEquivalent, ParameterCount, ReceptiveField
 from labkit.handcalc.network import LayerTable
 from labkit.handcalc.shapes import OutputSize, Solution, TransposedOutputSize
-from labkit.handcalc.tasks import Choice, Expected, Quotient
+from labkit.handcalc.tasks import Choice, Expected, Quotient, Task
 from labkit.handcalc.windows import Nested, Number, Window, Worked, by, flat
 
 TERMS_PER_LINE = 9  # of a sum: one 3 × 3 window, and what fits the width of a page
@@ -172,6 +172,7 @@ _LATEX_SIGNS = {
     "·": r" \cdot ",
     "−": "-",
     "≤": r"\le",
+    "≈": r"\approx",
     "×": r" \times ",
     "⌊": r"\lfloor ",
     "⌋": r"\rfloor",
@@ -193,7 +194,8 @@ def marked_latex(grid: tuple[tuple[str, ...], ...]) -> str:
     """An answer's matrix in LaTeX, its wrong entries boxed."""
     rows = [
         " & ".join(
-            rf"\boxed{{{_latex_text(cell[1:-1])}}}" if cell[0] == "[" else _latex_text(cell)
+            # the {} keeps pandoc's Typst from taking the row break as the end of the box
+            rf"\boxed{{{_latex_text(cell[1:-1])}}}{{}}" if cell[0] == "[" else _latex_text(cell)
             for cell in _elide(list(row), r"\cdots")
         )
         for row in grid
@@ -405,4 +407,6 @@ for _class in (
     *(ParameterCount, ReceptiveField, FullyConnectedEquivalent),
     *(Quotient, Expected, Choice),
 ):
+    _class.__repr__ = working_text
     _class._repr_markdown_ = working
+Task.__repr__ = lambda task: plain_question(task.question)

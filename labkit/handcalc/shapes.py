@@ -188,9 +188,15 @@ class TransposedOutputSize:
     @property
     def working(self) -> tuple[str, ...]:
         lines = ["o = (i − 1)·s − 2p + d·(k − 1) + e + 1"]
-        for i, k, s, p, e, d in dict.fromkeys(self.axes):
+        differ = len(set(self.axes)) > 1
+        for name, (i, k, s, p, e, d) in zip(("rows: ", "columns: "), self.axes, strict=False):
             size = (i - 1) * s - 2 * p + d * (k - 1) + e + 1
-            lines.append(f"o = ({i} − 1)·{s} − 2·{p} + {d}·({k} − 1) + {e} + 1 = {size}")
+            lines.append(
+                (name if differ else "")
+                + f"o = ({i} − 1)·{s} − 2·{p} + {d}·({k} − 1) + {e} + 1 = {size}"
+            )
+            if not differ:
+                break
         return tuple(lines)
 
 
@@ -314,7 +320,7 @@ needs a whole number with -5 ≤ k ≤ -5, at least 1; output 34 is possible
     }
     missing = [name for name, value in given.items() if value is None]
     if len(missing) != 1:
-        told = f"{' and '.join(missing)} are missing" if missing else "nothing is left to solve for"
+        told = f"{', '.join(missing)} are missing" if missing else "nothing is left to solve for"
         raise ValueError(f"{told}; give all but one of {', '.join(UNKNOWNS)}")
     (unknown,) = missing
     known = {
@@ -434,7 +440,7 @@ def _linear(constant: int, factor: int, symbol: str) -> str:
 
 
 def _decimal(number: Fraction) -> str:
-    return str(number.numerator) if number.denominator == 1 else f"{float(number):.4g}"
+    return str(number.numerator) if number.denominator == 1 else f"{float(number):.10g}"
 
 
 def sides(padding: Padding, kernel, stride, dilation) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -53,7 +53,7 @@ class Choice:
 class Quotient:
     """How many times a number of parameters is another number.
 
-    >>> from labkit.handcalc.network import Linear
+    >>> from labkit.handcalc.layers import Linear
     >>> Quotient(ParameterCount(Linear(99, 10)), 250).result
     Fraction(4, 1)
     """
@@ -68,12 +68,14 @@ class Quotient:
     @property
     def working(self) -> tuple[str, ...]:
         value = float(self.result)
-        return (f"{self.dividend.result:,}/{self.divisor:,} = {value:.1f}",)
+        equal = "=" if self.result == Fraction(f"{value:.1f}") else "≈"
+        return (f"{self.dividend.result:,}/{self.divisor:,} {equal} {value:.1f}",)
 
     def accepts(self, given: Given) -> bool:
-        """Right to two digits or more."""
-        written = digits(given)
-        return given > 0 and round_to(self.result, max(2, written)) == Fraction(given)
+        """Exactly right, or rounded to three digits or more."""
+        if given == self.result:
+            return True
+        return given > 0 and round_to(self.result, max(3, digits(given))) == Fraction(given)
 
 
 def digits(number: Given) -> int:
@@ -83,6 +85,8 @@ def digits(number: Given) -> int:
     >>> digits(20), digits(119), digits(Decimal("119.0"))
     (1, 3, 4)
     """
+    if isinstance(number, Fraction):
+        return 99  # as exact as can be
     text = str(number).lstrip("-")
     if "." in text:
         return max(1, len(text.replace(".", "").lstrip("0")))

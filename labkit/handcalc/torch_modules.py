@@ -270,7 +270,9 @@ def _called(node: Node, module: torch.nn.Module) -> tuple[Layer | None, list[Nod
             raise ValueError(
                 f"forward calls {name}, which layer_table does not know; it knows {known}"
             )
-        inputs, arguments, named = [node.args[0]], node.args[1:], node.kwargs
+        named = dict(node.kwargs)
+        inputs = [node.args[0] if node.args else named.pop("input")]
+        arguments = node.args[1:]
         make = _viewed if name == "view" else _FUNCTIONS[name]
     try:
         return make(*arguments, **named), inputs
@@ -278,8 +280,8 @@ def _called(node: Node, module: torch.nn.Module) -> tuple[Layer | None, list[Nod
         raise ValueError(f"{_name(node)}: {error}") from None
 
 
-def _joined(tensors, dim=0, **_) -> Layer:
-    if dim != 1:
+def _joined(tensors, dim=0, *, axis=None) -> Layer:
+    if (dim if axis is None else axis) != 1:
         raise ValueError(f"cat along dim {dim} does not join the channels; write dim=1")
     return layers.Concatenation()
 

@@ -387,8 +387,10 @@ def _pad(channel: Nested, before, after, overhang, fill) -> Nested:
     Padding below 0 cuts off.
     """
     (top, left), (bottom, right) = before, after
-    rows = [row[max(0, -left) : len(row) + min(0, right)] for row in channel]
-    rows = rows[max(0, -top) : len(rows) + min(0, bottom)]
+    rows = [row[max(0, -left) : max(0, len(row) + min(0, right))] for row in channel]
+    rows = rows[max(0, -top) : max(0, len(rows) + min(0, bottom))]
+    if not rows or not rows[0]:
+        raise ValueError("padding below 0 cuts the whole input off")
     edge = fill == "edge"
     beyond = [None] * overhang[1]
     padded = []

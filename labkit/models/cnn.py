@@ -1,6 +1,6 @@
 """The convolutional networks of the reports, each a list of layers for `labkit.models.build`."""
 
-from labkit.handcalc.network import BatchNorm2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
+from labkit.handcalc.layers import BatchNorm2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
 
 
 def tdt4265_first() -> tuple[Layer, ...]:

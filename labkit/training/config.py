@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic.functional_serializers import PlainSerializer
 
-from labkit.handcalc.network import Layer
+from labkit.handcalc.layers import Layer
 
 
 class ConfigError(ValueError):

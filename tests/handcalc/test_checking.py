@@ -6,7 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.handcalc import OutputSize, check, convolve, question, solve
+from labkit.handcalc import (
+    Flatten,
+    Linear,
+    OutputSize,
+    ParameterCount,
+    ReceptiveField,
+    ReLU,
+    check,
+    convolve,
+    cross_correlate,
+    exercise_named,
+    max_pool,
+    question,
+    solve,
+)
 
 IMAGE = [[2, 1, 2, 3, 1], [3, 9, 1, 1, 4], [4, 5, 0, 7, 0]]
 SOBEL = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
@@ -62,8 +76,14 @@ def test_right_answers(answer, expected):
             [[0] * 8],
             [[1] * 8],
             tuple((0, column) for column in range(8)),
-            "8 entries differ: row 1 column 1, row 1 column 2, row 1 column 3, row 1 column 4, "
-            "row 1 column 5, row 1 column 6 and 2 more",
+            "every entry differs",
+        ),
+        (
+            [[0] * 8],
+            [[1] * 7 + [0]],
+            tuple((0, column) for column in range(7)),
+            "7 entries differ: row 1 column 1, row 1 column 2, row 1 column 3, row 1 column 4, "
+            "row 1 column 5, row 1 column 6 and 1 more",
         ),
     ],
 )
@@ -81,7 +101,7 @@ def test_wrong_answers_name_their_entries(answer, expected, wrong, message):
         (..., RIGHT, "no answer yet"),
         (254, (254, 254), "the answer is one number, the task asks for 2 numbers"),
         ((3, 3), 3, "the answer is 2 numbers, the task asks for one number"),
-        ([[1, 2]], RIGHT, "the answer is 1×2 numbers (rows × columns), the task asks for 3×5"),
+        ([[1, 2]], RIGHT, "the answer is 1×2 numbers, rows × columns, the task asks for 3×5"),
         ([[1, 2], [3]], RIGHT, "not readable: part 2 has 1 entries where part 1 has 2"),
         ([], RIGHT, "not readable: the answer has an empty list"),
         ("three", 3, "not readable: 'three' is no number"),
@@ -151,3 +171,67 @@ def test_words_are_compared_without_regard_to_case_and_hyphens():
     assert check("Max-Pooling", task).right
     assert str(check("stride", task)).startswith("not correct; choose one of: convolution")
     assert str(check("convolution", task)) == "not correct"
+
+
+def test_a_verdict_is_true_for_a_right_answer_alone():
+    assert check(3, 3)
+    assert not check(4, 3)
+
+
+def test_a_task_may_be_named():
+    assert check(3, "tdt4265/1c")
+    assert check("max pooling", "tdt4265/1b")
+    assert check(exercise_named("convolution/1/3/2").result, "convolution/1/3/2")
+    with pytest.raises(ValueError, match="no question 'tdt4265/9z'"):
+        check(3, "tdt4265/9z")
+
+
+def test_answer_and_task_in_the_wrong_order_are_told_apart():
+    with pytest.raises(TypeError, match="the answer comes first"):
+        check(convolve(IMAGE, SOBEL), RIGHT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "task"),
+    [  # mistakes that move the windows off the whole input
+        ([[9]], convolve([[1]], [[1]])),
+        ([[9]], max_pool([[1, 5]], (1, 2))),
+        ([[9, 9, 9]], convolve([[1, 2, 3]], [[1, 1], [1, 1]], padding=1)),
+        ([[1]], cross_correlate([[1, 2, 3]] * 3, [[1, 0, 1]] * 3, padding=3, dilation=4)),
+        (5, ReceptiveField((ReLU(),))),
+        (5, ParameterCount((Flatten(), Linear(10, 2)), (10,))),
+    ],
+)
+def test_small_tasks_are_checked_as_well(answer, task):
+    assert not check(answer, task).right
+
+
+def test_the_float32_of_an_array_is_right():
+    x, kernel = torch.rand(1, 1, 6, 6), torch.rand(1, 1, 3, 3)
+    answer = torch.nn.functional.conv2d(x, kernel)[0, 0]
+    task = cross_correlate(x[0, 0].double(), kernel[0, 0].double())
+    assert check(answer, task).right
+    assert not check(answer + 0.001, task).right
+    assert check(np.float32([[1 / 3, 2 / 3]]), [[Fraction(1, 3), Fraction(2, 3)]]).right
+
+
+def test_rows_may_be_written_one_after_the_other():
+    flat = " ".join(str(entry) for row in RIGHT for entry in row)
+    assert check(flat, convolve(IMAGE, SOBEL, padding=1)).right
+    verdict = check("-11 2 4 -1 7", convolve(IMAGE, SOBEL, padding=1))
+    assert verdict.explanations == ()  # right as far as it goes
+    assert verdict.message.endswith("separate rows by ; or new lines")
+
+
+def test_a_long_answer_is_read_in_no_time():
+    # a pattern that backtracks would take minutes here; the test's own time limit holds it
+    for answer in ("1" + " " * 150_000 + "2", "1;" * 50_000, "1\t" * 50_000):
+        assert not check(answer, [[1, 2], [3, 4]]).right
+
+
+def test_a_ratio_may_be_a_fraction_and_is_wanted_to_three_digits():
+    for answer in ("1191170/10010", "119", "119.0", "118.998", question("rdfia/12").result):
+        assert check(answer, "rdfia/12"), answer
+    for answer in ("120", "100", "118"):
+        assert not check(answer, "rdfia/12"), answer
+    assert check("100", "rdfia/12").explanations == ()  # only the right answer, too coarse

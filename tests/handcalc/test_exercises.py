@@ -236,12 +236,12 @@ class TestQuestions:
             "stride": r"stride (\d+)",
             "padding": r"padding (\d+)",
             "dilation": r"dilation (\d+)",
-            "input": r" of (\d+) × ",
+            "input": r"turns (\d+) × ",
         }
         for task in exercises("solve", level=level, seed=11, count=6):
             found = {name: re.search(it, task.question) for name, it in patterns.items()}
             numbers = {name: int(match[1]) for name, match in found.items() if match}
-            output = int(re.search(r"makes (\d+) ×", task.question)[1])
+            output = int(re.search(r"into (\d+) ×", task.question)[1])
             for value in task.calculation.values:
                 assert OutputSize(**numbers, **{task.calculation.unknown: value}).result == output
                 assert check(value, task).right

@@ -1256,7 +1256,7 @@ SAID = {  # what the catalogue calls the mistakes above
     "kernel counted without dilation": "counted without its dilation|the dilation was ignored",
     "dilation multiplied with the kernel": "the dilation was multiplied with the kernel",
     "kernel given for the padding": "the kernel's size was given for the padding",
-    "kernel left out": "without regard to the kernel",
+    "kernel left out": "the size of the kernel was left out",
     "padding added": "the padding was added",
     "input not lessened by one": "the input was not lessened by one",
     "output padding left out": "the output padding was left out",

@@ -254,7 +254,7 @@ def test_the_working_of_solve():
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"input": 32, "kernel": 5}, "stride and padding and output are missing; give all but one"),
+        ({"input": 32, "kernel": 5}, "stride, padding, output are missing; give all but one"),
         (
             {"input": 8, "kernel": 3, "stride": 1, "padding": 0, "output": 6},
             "nothing is left to solve for",
