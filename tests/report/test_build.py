@@ -174,7 +174,14 @@ class TestCommand:
     def test_ctrl_c_stops_cleanly_and_keeps_what_was_finished(self, mini):
         write_notebook(mini, "slow", SLOW)  # after `one` in the order of names
         command = [sys.executable, "-m", "labkit.cli", "report", "--profile", "smoke"]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
+        process = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ,
+            # tests that run in the background ignore Ctrl-C, and so would what they start
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         deadline = time.monotonic() + 120
         while not (mini / "started").exists():
             assert time.monotonic() < deadline
