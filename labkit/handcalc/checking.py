@@ -105,8 +105,11 @@ def check(answer, task) -> Verdict:
     if isinstance(task, str) and "/" in task:
         task = find_task(task)
     calculation = task.calculation if isinstance(task, Task) else task
-    if isinstance(answer, Task | Worked):
-        raise TypeError("the answer comes first, then the task: check(answer, task)")
+    if isinstance(answer, Worked):
+        answer = answer.result
+    if isinstance(answer, Task):
+        message = "the answer comes first, then the task: check(answer, task)"
+        return Verdict(False, (), message, task=task, readable=False)
     if answer is None or answer is ... or (isinstance(answer, str) and not answer.strip()):
         return Verdict(False, (), "no answer yet", task=task)
     if isinstance(calculation, str):

@@ -186,9 +186,10 @@ def test_a_task_may_be_named():
         check(3, "tdt4265/9z")
 
 
-def test_answer_and_task_in_the_wrong_order_are_told_apart():
-    with pytest.raises(TypeError, match="the answer comes first"):
-        check(convolve(IMAGE, SOBEL), RIGHT)
+def test_a_task_for_an_answer_is_told_and_a_calculation_is_its_result():
+    swapped = check(question("tdt4265/1c"), 3)
+    assert str(swapped) == "the answer comes first, then the task: check(answer, task)"
+    assert check(convolve(IMAGE, SOBEL, padding=1), RIGHT).right
 
 
 @pytest.mark.parametrize(
