@@ -173,10 +173,7 @@ FAR = 10**9  # a number that solves no task
 
 @explain.register(Solution)
 def _(solution: Solution, entries, shape):
-    """A wrong formula explains the answer if the answer solves it: as the lowest or highest number.
-
-    The ends alone, because who solves a wrong formula does it without the slack of its rounding.
-    """
+    """A wrong formula explains the answer that solves it, of several the one without a remainder."""
     if len(entries) != 1 or entries[0] != int(entries[0]) or entries[0] in solution:
         return []
     answer = int(entries[0])
@@ -190,12 +187,13 @@ def _(solution: Solution, entries, shape):
     def solves(size: Formula, number: int) -> bool:
         return size(_with(solution, number)) == output
 
-    beside = [number for number in (answer - 1, answer + 1) if number >= least]
+    # who solves a formula sets the fraction equal: the end where nothing is rounded off
+    beyond = answer - 1 if solution.unknown in ("input", "padding") else answer + 1
     found = [
         mistake
         for mistake, size in SIZES
         if solves(size, answer)
-        and (answer == least or not all(solves(size, number) for number in beside))
+        and (beyond < least or not solves(size, beyond))
         and not solves(size, FAR)  # else the unknown does not occur in this formula
     ]
     if solution.unknown == "padding" and answer == solution.given["kernel"]:

@@ -611,7 +611,7 @@ def solutions(size, known, unknown, output, bound=1100) -> list[int]:
 
 
 def _wrong_solutions(function, subject):
-    """What the wrong formula is solved by: the lowest and the highest number."""
+    """What the wrong formula is solved by: the number that leaves the smallest remainder."""
     known, unknown, output = subject
     right = solutions(right_size, known, unknown, output)
     for variant in range(2):
@@ -621,7 +621,8 @@ def _wrong_solutions(function, subject):
         found = solutions(wrong, known, unknown, output)
         if len(found) > 250:  # the unknown does not occur in this formula
             continue
-        yield from (number for number in {*found[:1], *found[-1:]} if number not in right)
+        end = found[:1] if unknown in ("input", "padding") else found[-1:]
+        yield from (number for number in end if number not in right)
 
 
 def _wrong_equivalents(function, numbers):
