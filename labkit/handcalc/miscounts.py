@@ -173,7 +173,7 @@ FAR = 10**9  # a number that solves no task
 
 @explain.register(Solution)
 def _(solution: Solution, entries, shape):
-    """A wrong formula explains the answer that solves it, of several the one without a remainder."""
+    """A wrong formula explains the answer that solves it without a remainder."""
     if len(entries) != 1 or entries[0] != int(entries[0]) or entries[0] in solution:
         return []
     answer = int(entries[0])
