@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # Part 1: convolutions by hand
+# # RDFIA part 1: convolutions by hand
 #
 # Questions 1 to 12 of the practical: what a convolution computes and costs, what it sees, and how
 # the network of part 2 comes to its number of parameters. Each question that has a number for an
