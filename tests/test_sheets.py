@@ -5,28 +5,11 @@ import sys
 
 import pytest
 
-from labkit import cli, sheets
+from labkit import sheets
 from labkit.handcalc.questions import QUESTIONS, course_questions
 from labkit.handcalc.render import answer_text
 
 PUBLISHED_1A = "-11 2 4 -1 7; -24 8 4 -5 12; -19 10 12 -3 15"
-
-
-@pytest.fixture
-def labkit(monkeypatch, capsys):
-    """Runs the command line in this process; returns (exit status, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["labkit", *map(str, arguments)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as exit:
-            status = exit.code or 0
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 def test_a_right_answer(labkit):

@@ -6,7 +6,6 @@ Two runs with equal Configs on equal data are the same run; the store finds reco
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal
 
 import torch
@@ -89,26 +88,6 @@ class Adam(_Strict):
     name: Literal["Adam"] = "Adam"
 
 
-def expression(layer: Layer) -> str:
-    """The shortest Python expression that makes `layer`: how a record names it.
-
-    Settings at their default are left out, so that a layer that learns a new setting later does
-    not change the records of those that do without.
-
-    >>> from labkit.handcalc import Conv2d
-    >>> expression(Conv2d(3, 32, 5, padding=2))
-    'Conv2d(3, 32, 5, padding=2)'
-    """
-    arguments = []
-    for field in fields(layer):
-        value = getattr(layer, field.name)
-        if field.default is MISSING:
-            arguments.append(repr(value))
-        elif value != field.default:
-            arguments.append(f"{field.name}={value!r}")
-    return f"{type(layer).__name__}({', '.join(arguments)})"
-
-
 class Config(_Strict):
     """A training run.
 
@@ -118,7 +97,8 @@ class Config(_Strict):
     0.1
     """
 
-    network: tuple[Annotated[InstanceOf[Layer], PlainSerializer(expression)], ...]
+    # by its repr, the shortest expression that makes the layer
+    network: tuple[Annotated[InstanceOf[Layer], PlainSerializer(repr)], ...]
     optimizer: InstanceOf[SGD] | InstanceOf[Adam]
     data: Data = Data()
     augmentation: Augmentation = Augmentation()

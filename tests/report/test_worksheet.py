@@ -1,12 +1,10 @@
 """Worksheets and their keys as PDF, read back with pypdf; and `labkit exercise`."""
 
 import re
-import sys
 
 import pytest
 from pypdf import PdfReader
 
-from labkit import cli
 from labkit.errors import UsageError
 from labkit.handcalc.exercises import KINDS, exercise, exercises, key_answer, sheet_text
 from labkit.handcalc.questions import course_questions
@@ -134,20 +132,6 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
 
 
 class TestCommand:
-    @pytest.fixture
-    def labkit(self, monkeypatch, capsys):
-        def run(*arguments):
-            monkeypatch.setattr(sys, "argv", ["labkit", *map(str, arguments)])
-            try:
-                cli.main()
-                status = 0
-            except SystemExit as exit:
-                status = exit.code or 0
-            out, err = capsys.readouterr()
-            return status, out, err
-
-        return run
-
     def test_prints_the_sheet(self, labkit):
         expected = sheet_text(exercises("pooling", level=2, seed=7, count=2))
         status, out, err = labkit("exercise", "pooling", "--level", 2, "--seed", 7, "--count", 2)
