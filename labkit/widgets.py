@@ -44,7 +44,7 @@ from labkit.handcalc.answers import read
 from labkit.handcalc.checking import shape_of
 from labkit.handcalc.mistakes import named_place, position_of
 from labkit.handcalc.render import matrices, working
-from labkit.handcalc.windows import by, to_lists
+from labkit.handcalc.windows import by, reshape, to_lists
 
 POOLINGS = {"max pooling": max_pool, "average pooling": avg_pool}
 OPERATIONS = {"convolution": convolve, "cross-correlation": cross_correlate, **POOLINGS}
@@ -220,7 +220,7 @@ def _read(written: str, name: str, shape: tuple[int, ...]):
         entries, found = next(read(written, shape))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-    return _nested([float(e) if isinstance(e, Decimal) else e for e in entries], found)
+    return reshape([float(e) if isinstance(e, Decimal) else e for e in entries], found)
 
 
 # ------------------------------------------------------------------------------ answer grid
@@ -285,7 +285,7 @@ class _AnswerGrid(VBox):
     def _check(self, button) -> None:
         written = [(cell.value or "").strip() for cell in self.cells]
         missing = written.count("")
-        answer = "" if missing == len(written) else _nested(written, self.shape)
+        answer = "" if missing == len(written) else reshape(written, self.shape)
         verdict = check(answer, self.task)
         for cell, sign in zip(self.cells, self._signs(verdict, written), strict=True):
             _mark(cell, sign)
@@ -350,12 +350,3 @@ def _style() -> HTML:
     style = HTML(STYLE)
     _set_visible(style, False)  # it holds all the same, and takes no line
     return style
-
-
-def _nested(values: list, shape: tuple[int, ...]):
-    """Values in reading order as lists nested in that shape; the one value for ()."""
-    if not shape:
-        return values[0]
-    for length in reversed(shape[1:]):
-        values = [values[start : start + length] for start in range(0, len(values), length)]
-    return values

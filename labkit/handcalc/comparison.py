@@ -30,7 +30,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """The layers with parameters of two networks, aligned. Shows itself as a table."""
+    """The layers with parameters of two networks, aligned. Shows itself (see `render.py`)."""
 
     first: LayerTable
     second: LayerTable
@@ -62,24 +62,6 @@ class Comparison:
         lines.append(("total", "total", *totals, _signed(self.difference)))
         columns = ("first", "second", "parameters (first)", "parameters (second)", "difference")
         return [dict(zip(columns, line, strict=True)) for line in lines]
-
-    def __repr__(self) -> str:
-        records = self.records()
-        rows = [tuple(records[0]), *(tuple(record.values()) for record in records)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        sides = (str.ljust, str.ljust, str.rjust, str.rjust, str.rjust)
-        return "\n".join(
-            "  ".join(
-                align(cell, width) for align, cell, width in zip(sides, row, widths, strict=True)
-            )
-            for row in rows
-        )
-
-    def _repr_markdown_(self) -> str:
-        records = self.records()
-        lines = [f"| {' | '.join(records[0])} |", "|:--|:--|--:|--:|--:|"]
-        lines += [f"| {' | '.join(record.values())} |" for record in records]
-        return "\n".join(lines)
 
 
 def compare(first: LayerTable, second: LayerTable) -> Comparison:

@@ -22,7 +22,7 @@ from labkit.handcalc.layers import (
     steps,
     then,
 )
-from labkit.handcalc.network import derivation
+from labkit.handcalc.network import derivation, num_parameters
 from labkit.handcalc.shapes import Size, whole_pair
 
 
@@ -51,7 +51,7 @@ class ParameterCount:
 
     @property
     def result(self) -> int:
-        return sum(layer.num_parameters() for layer in self.layers)
+        return num_parameters(self.layers)
 
     @property
     def working(self) -> tuple[str, ...]:

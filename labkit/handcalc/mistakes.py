@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import singledispatch
+from functools import cached_property, singledispatch
 from itertools import chain
 
 from labkit.handcalc.answers import Given, same
@@ -493,6 +493,12 @@ class _Answer:
     shape: tuple[int, ...]
     wrong: Sequence[int]
 
+    @cached_property
+    def places(self) -> list[int]:
+        """All places, the wrong ones first: most plans fail on the first of them."""
+        wrong = set(self.wrong)
+        return [*self.wrong, *(n for n in range(len(self.entries)) if n not in wrong)]
+
 
 class _Search:
     """One answer, compared with what every plan in the catalogue leads to."""
@@ -554,18 +560,13 @@ def _changed(
 
 
 def _differ(plan: Plan, answer: _Answer, most: int) -> dict[int, Number] | None:
-    """Place and value of the entries that `plan` gives otherwise; None if more than `most`.
-
-    The entries that are wrong come first: most plans fail on the first of them.
-    """
+    """Place and value of the entries that `plan` gives otherwise; None if more than `most`."""
     rows, columns = plan.size
     shape = (rows, columns) if len(answer.shape) == 2 else (len(plan.reads), rows, columns)
     if shape != answer.shape or len(answer.entries) != len(plan.reads) * rows * columns:
         return None
     differ: dict[int, Number] = {}
-    wrong = set(answer.wrong)
-    others = (place for place in range(len(answer.entries)) if place not in wrong)
-    for place in chain(answer.wrong, others):
+    for place in answer.places:
         try:
             value = plan.value(*_feature_map_row_column(plan, place))
         except ValueError:  # a window of nothing but padding

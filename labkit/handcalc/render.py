@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from labkit.handcalc.comparison import Comparison
 from labkit.handcalc.counts import FullyConnectedEquivalent, ParameterCount, ReceptiveField
 from labkit.handcalc.network import LayerTable
 from labkit.handcalc.shapes import OutputSize, Solution, TransposedOutputSize
@@ -21,7 +22,7 @@ LONGEST_SIDE = 12  # of one matrix; a longer one shows its first and last entrie
 WINDOWS_SHOWN = 30  # more windows than that are shown by the first three and the last
 
 
-def text(thing: Worked | Window | LayerTable, *, steps: bool | None = None) -> str:
+def text(thing: Worked | Window | LayerTable | Comparison, *, steps: bool | None = None) -> str:
     """Plain text. Of a `Worked`: with every window (`steps=True`), with none, or with as many as
     can be read (None).
 
@@ -34,7 +35,7 @@ def text(thing: Worked | Window | LayerTable, *, steps: bool | None = None) -> s
     row 1, column 1: 3·1 + 2·2 + 1·4 = 11
     row 1, column 2: 3·2 + 2·3 + 1·5 = 17
     """
-    if isinstance(thing, LayerTable):
+    if isinstance(thing, LayerTable | Comparison):
         return _table_text(thing)
     if isinstance(thing, Window):
         return f"{_place(thing)}: {_sum(thing, plain, '·')}"
@@ -47,14 +48,14 @@ def text(thing: Worked | Window | LayerTable, *, steps: bool | None = None) -> s
     return "\n".join(lines)
 
 
-def markdown(thing: Worked | Window | LayerTable, *, steps: bool | None = None) -> str:
+def markdown(thing: Worked | Window | LayerTable | Comparison, *, steps: bool | None = None) -> str:
     r"""Markdown with LaTeX, for Jupyter and for pandoc; `steps` as in `text`.
 
     >>> from labkit.handcalc import max_pool
     >>> print(markdown(max_pool([[1, 5], [2, 0]], 2).at(0, 0)))
     $$y_{1,1} = \max(1, 5, 2, 0) = 5$$
     """
-    if isinstance(thing, LayerTable):
+    if isinstance(thing, LayerTable | Comparison):
         return _table_markdown(thing)
     if isinstance(thing, Window):
         return _window_markdown(thing)
@@ -78,7 +79,7 @@ def working(calculation, *, steps: bool | None = None) -> str:
     $$\begin{aligned}&o = \lfloor (i + 2p - k)/s\rfloor + 1 \\
     """
     calculation = getattr(calculation, "calculation", calculation)
-    if isinstance(calculation, Worked | Window | LayerTable):
+    if isinstance(calculation, Worked | Window | LayerTable | Comparison):
         return markdown(calculation, steps=steps)
     lines = getattr(calculation, "working", ())
     if isinstance(calculation, Choice):
@@ -92,7 +93,7 @@ def working(calculation, *, steps: bool | None = None) -> str:
 def working_text(calculation) -> str:
     """The right answer and the way to it, as plain text."""
     calculation = getattr(calculation, "calculation", calculation)
-    if isinstance(calculation, Worked | Window | LayerTable):
+    if isinstance(calculation, Worked | Window | LayerTable | Comparison):
         return text(calculation)
     lines = getattr(calculation, "working", ())
     return "\n".join(lines) or answer_text(getattr(calculation, "result", calculation))
@@ -382,24 +383,31 @@ def _display(formula: str) -> str:
     return f"$${formula}$$"
 
 
-def _table_text(table: LayerTable) -> str:
-    records = table.records()
+# what a table's rows are called by; its other columns are numbers, and stand at the right
+_NAMES = {LayerTable: 1, Comparison: 2}
+
+
+def _table_text(table: LayerTable | Comparison) -> str:
+    records, names = table.records(), _NAMES[type(table)]
     rows = [tuple(records[0]), *(tuple(record.values()) for record in records)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join((layer.ljust(widths[0]), *map(str.rjust, others, widths[1:])))
-        for layer, *others in rows
+        "  ".join(
+            (*map(str.ljust, row[:names], widths), *map(str.rjust, row[names:], widths[names:]))
+        )
+        for row in rows
     )
 
 
-def _table_markdown(table: LayerTable) -> str:
-    records = table.records()
-    lines = [f"| {' | '.join(records[0])} |", "|:--" + "|--:" * (len(records[0]) - 1) + "|"]
+def _table_markdown(table: LayerTable | Comparison) -> str:
+    records, names = table.records(), _NAMES[type(table)]
+    numbers = len(records[0]) - names
+    lines = [f"| {' | '.join(records[0])} |", "|:--" * names + "|--:" * numbers + "|"]
     lines += [f"| {' | '.join(record.values())} |" for record in records]
     return "\n".join(lines)
 
 
-for _class in (Worked, Window, LayerTable):
+for _class in (Worked, Window, LayerTable, Comparison):
     _class.__repr__ = text
     _class._repr_markdown_ = markdown
 for _class in (

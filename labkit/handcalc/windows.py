@@ -156,7 +156,7 @@ class Worked:
     def result(self) -> Nested:
         """H′ × W′, or M × H′ × W′ for several filters or pooled channels."""
         values = [self.plan.value(*place) for place in self.plan.places()]
-        return _reshape(values, self.shape)
+        return reshape(values, self.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -411,8 +411,14 @@ def _depth(nested) -> int:
     return depth
 
 
-def _reshape(values: list[Number], shape: tuple[int, ...]) -> Nested:
-    """A flat list in reading order as nested lists of the given shape."""
+def reshape(values: list[Number], shape: tuple[int, ...]) -> Nested | Number:
+    """A flat list in reading order as nested lists of the given shape; the one value for ().
+
+    >>> reshape([1, 2, 3, 4], (2, 2)), reshape([5], ())
+    ([[1, 2], [3, 4]], 5)
+    """
+    if not shape:
+        return values[0]
     for length in reversed(shape[1:]):
         values = [values[start : start + length] for start in range(0, len(values), length)]
     return values
