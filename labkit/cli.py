@@ -4,6 +4,8 @@ Exit status: 0 all went well, 1 something failed, 2 what was asked for cannot be
 130 interrupted.
 """
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +27,14 @@ _output = click.option(
 )
 
 
+_jobs = click.option(
+    "--jobs", type=click.IntRange(min=1), help="Train so many runs at a time (default: 1)."
+)
+_scheduler = click.option(
+    "--scheduler", metavar="ADDRESS", help="Train on the Dask cluster at this address (tcp://…)."
+)
+
+
 @click.group()
 @click.version_option(package_name="labkit")
 def cli():
@@ -35,13 +45,18 @@ def cli():
 @click.argument("courses", nargs=-1)
 @_profile
 @_output
+@_jobs
+@_scheduler
 @click.option("--fresh", is_flag=True, help="Train and execute everything anew.")
 @click.option("--show-code", is_flag=True, help="Print the notebooks' code as well.")
-def report(courses, profile, output, fresh, show_code):
+def report(courses, profile, output, jobs, scheduler, fresh, show_code):
     """Execute the notebooks of COURSES (default: all) and write their PDF."""
     from labkit.report import build
 
-    made = build.report(courses, profile=profile, output=output, fresh=fresh, show_code=show_code)
+    with _training_on(jobs, scheduler):
+        made = build.report(
+            courses, profile=profile, output=output, fresh=fresh, show_code=show_code
+        )
     _finish(made)
 
 
@@ -50,12 +65,15 @@ def report(courses, profile, output, fresh, show_code):
 @click.option("-p", "overrides", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
 @_profile
 @_output
-def run(notebook, overrides, profile, output):
+@_jobs
+@_scheduler
+def run(notebook, overrides, profile, output, jobs, scheduler):
     """Execute one NOTEBOOK (e.g. tdt4265/task2) with parameters of your own."""
     from labkit.report import build
     from labkit.report.execute import parse_overrides
 
-    made = build.run(notebook, parse_overrides(overrides), profile=profile, output=output)
+    with _training_on(jobs, scheduler):
+        made = build.run(notebook, parse_overrides(overrides), profile=profile, output=output)
     _finish(made)
 
 
@@ -199,6 +217,69 @@ def list_runs():
 
 
 @runs.command()
+@click.argument("key")
+def show(key):
+    """All that is recorded of the run whose key begins with KEY."""
+    from labkit.training import records
+
+    run = records.named(key)
+    click.echo(f"{run.summary()}\n{run.folder}\n")
+    metrics = {name: value for name, value in run.metrics.items() if name != "test_confusion"}
+    for title, entries in (
+        ("config", records.flat(run.config)),
+        ("metrics", metrics),
+        ("environment", records.flat(run.environment)),
+    ):
+        click.echo(title)
+        for name, value in entries.items():
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            click.echo(f"  {name:28} {shown}")
+    click.echo(f"\n{run.history.round(4).to_string(index=False)}")
+
+
+@runs.command()
+@click.argument("keys", nargs=-1, required=True)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The picture to write, .svg, .pdf or .png (default: reports/build/compare.svg).",
+)
+def compare(keys, output):
+    """What differs between the runs whose keys begin with KEYS, and their curves in one picture."""
+    from labkit import figures
+    from labkit.training import Runs, records
+
+    chosen = [records.named(key) for key in keys]
+    click.echo(records.differences(chosen).to_string())
+    click.echo(records.results(chosen).round(4).to_string())
+    path = output or project.root() / "reports" / "build" / "compare.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figures.learning_curves(Runs({run.key: [run] for run in chosen})).savefig(path)
+    click.echo(path)
+
+
+@runs.command()
+@click.option("--yes", is_flag=True, help="Remove it, instead of only naming it.")
+@click.option("--unfinished", is_flag=True, help="The states of unfinished runs as well.")
+def prune(yes, unfinished):
+    """Name what nothing asks for any more under reports/runs, or remove it.
+
+    That is what killed processes left half-written, and records of a trainer that was edited since.
+    """
+    from labkit.training import records
+
+    every = records.prunable(unfinished=unfinished)
+    for found in every:
+        click.echo(f"{found.path.name}  {found.size / 1e6:.1f} MB  {found.reason}")
+        if yes:
+            found.remove()
+    total = sum(found.size for found in every) / 1e6 if not yes else 0
+    click.echo(
+        f"{len(every)} removed" if yes else f"{len(every)} to remove, {total:.1f} MB: add --yes"
+    )
+
+
+@runs.command()
 def commit():
     """Copy the full-scale records made here, without weights, to reports/results/.
 
@@ -208,6 +289,21 @@ def commit():
 
     for run in store.commit():
         click.echo(run.summary())
+
+
+@contextlib.contextmanager
+def _training_on(jobs, scheduler):
+    """Let the runs of the kernels started meanwhile be trained as asked for."""
+    if scheduler:
+        os.environ["LABKIT_SCHEDULER"] = scheduler
+    if not (jobs and jobs > 1) or scheduler:
+        yield
+        return
+    from labkit.training import cluster  # not for a report that trains nothing
+
+    with cluster.local(jobs) as address:  # one for all notebooks
+        os.environ["LABKIT_SCHEDULER"] = address
+        yield
 
 
 def _finish(made):

@@ -1,50 +1,32 @@
 """Records and worked calculations → figures and tables that can stand in a report.
 
 Draws; never trains, never writes files.
-
-Colours are Okabe and Ito's (distinguishable with any colour vision); what matters is told apart by
-line style or position as well, so that a figure can be read in grey.
 """
 
 import html
-import io
 import textwrap
 from collections.abc import Container, Sequence
 
 import matplotlib
+import numpy as np
 import pandas as pd
+import torch
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from torch import Tensor
 
+from labkit.data import Dataset
 from labkit.handcalc import Window, Worked, text
 from labkit.handcalc.render import matrices, plain
 from labkit.handcalc.windows import by, flat
-from labkit.training import Runs
+from labkit.style import COLOURS, STYLE, WIDTH, svg
+from labkit.training import FoundRates, Run, Runs
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-WIDTH = 6.3  # inches: the text width of the report, so that type is never scaled
 HEIGHT = 8.5  # of a drawing that shares a page with its caption
 CELL = 0.21  # of a matrix that is drawn
 GAP = 1.6  # cells between two such matrices
-
-STYLE = {
-    "font.family": "STIXGeneral",
-    "mathtext.fontset": "stix",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.5,
-    "lines.linewidth": 1.4,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "svg.hashsalt": "labkit",  # the same figure gives the same bytes
-}
 
 
 def show(
@@ -69,7 +51,7 @@ def show(
     about = {"kind": kind, "caption": caption, "provenance": provenance, "alt": alt or caption}
     if label:
         about["label"] = label
-    body = _svg(shown) if kind == "figure" else _html(shown)
+    body = svg(shown) if kind == "figure" else _html(shown)
     small = f"<br><small>{html.escape(provenance)}</small>" if provenance else ""
     note = f"<figcaption>{html.escape(caption)}{small}</figcaption>"
     data = {"text/html": f"<figure>{body}{note}</figure>", "text/plain": caption}
@@ -144,6 +126,97 @@ def comparison(runs: Runs, metric: str, *, reference: str, title: str) -> Figure
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(title)
+    return figure
+
+
+def confusion_matrix(group: Sequence[Run], classes: Sequence[str], *, rates: bool = True) -> Figure:
+    """How often each class (row) was taken for each (column), over the test images of all `group`.
+
+    In per cent of the row (`rates`), or as counts.
+    """
+    counts = np.sum([run.metrics["test_confusion"] for run in group], axis=0)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(WIDTH * 0.75, WIDTH * 0.68))
+        axes = figure.subplots()
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.ndindex(counts.shape):
+            share = shares[row, column]
+            axes.text(
+                column,
+                row,
+                f"{100 * share:.0f}" if rates else f"{counts[row, column]}",
+                ha="center",
+                va="center",
+                color="white" if share > 0.5 else "black" if counts[row, column] else "#bbbbbb",
+                fontsize="small",
+            )
+        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set_xlabel("taken for" + (" (%)" if rates else " (images)"))
+        axes.set_ylabel("class")
+    return figure
+
+
+def pictures(images: Tensor, titles: Sequence[str] = (), *, columns: int = 6) -> Figure:
+    """Images in rows: (N, C, H, W) as bytes or in [0, 1], C 3 or 1; a title above each."""
+    if not len(images):
+        raise ValueError("there are no pictures to show")
+    shown = images.float() / 255 if images.dtype == torch.uint8 else images.clamp(0, 1)
+    rows = -(-len(shown) // columns)
+    side = WIDTH / columns
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, rows * side * (1.22 if titles else 1)))
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes in grid.flat:
+            axes.axis("off")
+        for place, (axes, image) in enumerate(zip(grid.flat, shown, strict=False)):
+            image = image.permute(1, 2, 0)  # (H, W, C), as matplotlib wants it
+            axes.imshow(image.expand(-1, -1, 3).numpy(), interpolation="nearest")
+            if titles:
+                axes.set_title(titles[place], fontsize="small", pad=2)
+    return figure
+
+
+def wrong_predictions(
+    run: Run, dataset: Dataset, *, count: int = 12, pair: tuple[str, str] | None = None
+) -> Figure:
+    """Test images that `run` is wrong about, the surest first; titles say `class → taken for`.
+
+    `pair` asks for one confusion alone: `("cat", "dog")` for cats that were taken for dogs.
+    """
+    predictions, confidences = run.arrays["test_predictions"].long(), run.arrays["test_confidences"]
+    test = dataset.test.first(len(predictions))
+    wrong = predictions != test.labels
+    if pair:
+        for name in pair:
+            if name not in dataset.classes:
+                raise ValueError(f"no class {name!r}; there are {', '.join(dataset.classes)}")
+        true, taken = map(dataset.classes.index, pair)
+        wrong &= (test.labels == true) & (predictions == taken)
+    order = torch.argsort(confidences.float() * wrong, descending=True)[: int(wrong.sum())][:count]
+    names = dataset.classes
+    titles = [
+        f"{names[test.labels[i]]} → {names[predictions[i]]}, {confidences[i]:.2f}"
+        for i in order.tolist()
+    ]
+    return pictures(test.images[order], titles, columns=4)
+
+
+def learning_rates(found: FoundRates) -> Figure:
+    """What the learning-rate finder saw: the loss against the rate, and where it falls steepest."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH * 0.7, 2.4))
+        axes = figure.subplots()
+        rates, losses = found.table["learning_rate"], found.table["smoothed_loss"]
+        axes.plot(rates, found.table["loss"], color="#bbbbbb", linewidth=0.7, label="each batch")
+        axes.plot(rates, losses, color=COLOURS[0], label="running mean")
+        axes.axvline(found.steepest, color="black", linestyle=":", label="steepest fall")
+        axes.set_xscale("log")
+        axes.set_ylim(top=min(found.table["loss"].max(), 2 * losses.iloc[0]))
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("loss (nats)")
+        axes.legend()
     return figure
 
 
@@ -284,10 +357,3 @@ def _html(table: pd.DataFrame) -> str:
     """The table with its row labels as first columns, so that it has one line of headings."""
     names = [name or "" for name in table.index.names]
     return table.reset_index(names=names).to_html(index=False, border=0)
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()

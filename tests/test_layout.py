@@ -13,8 +13,8 @@ from labkit.report.execute import find_notebooks, parameters
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "labkit"
 
-# a module imports from what stands before it only; these three are below every room
-GROUND = ("errors", "project", "progress")
+# a module imports from what stands before it only; these four are below every room
+GROUND = ("errors", "project", "progress", "style")
 ROOMS = ("handcalc", "sheets", "data", "models", "training", "figures", "widgets", "report", "cli")
 
 

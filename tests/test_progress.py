@@ -56,6 +56,7 @@ def test_a_relay_draws_what_a_kernel_says(capsys):
     state = {
         "id": "k",
         "n": 1,
+        "initial": 0,
         "total": 2,
         "description": "training",
         "postfix": "",

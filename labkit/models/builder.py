@@ -88,11 +88,11 @@ _MODULES = {
 }
 
 
-def build(network: Iterable[Layer]) -> nn.Sequential:
+def build(network: Iterable[Layer], *, pooling_first: bool = True) -> nn.Sequential:
     """The module that computes `network`: (N, C, H, W) → (N, …), weights drawn as PyTorch does.
 
-    Where max pooling follows an activation the two are exchanged: the result is the same, and the
-    activation then has a quarter of the entries to work on.
+    Where max pooling follows an activation the two are exchanged (`pooling_first`): the result is
+    the same, and the activation then has a quarter of the entries to work on.
 
     >>> build([layers.Conv2d(3, 8, 5), layers.ReLU(), layers.MaxPool2d(2)])
     Sequential(
@@ -102,9 +102,10 @@ def build(network: Iterable[Layer]) -> nn.Sequential:
     )
     """
     order = list(network)
-    for place, (first, second) in enumerate(pairwise(list(order))):
-        if _never_falls(first) and isinstance(second, MaxPool2d):
-            order[place], order[place + 1] = second, first
+    if pooling_first:
+        for place, (first, second) in enumerate(pairwise(list(order))):
+            if _never_falls(first) and isinstance(second, MaxPool2d):
+                order[place], order[place + 1] = second, first
     return nn.Sequential(*(_MODULES[type(layer)](layer) for layer in order))
 
 

@@ -46,3 +46,15 @@ def tdt4265_improved(
         blocks = (*blocks, *convolution(64, 128), *end_of_block(128))  # 128 × 4 × 4
         features = 128 * 4 * 4
     return (*blocks, Flatten(), Linear(features, 128), activation(), Linear(128, 10))
+
+
+def rdfia() -> tuple[Layer, ...]:
+    """The base network of the RDFIA practical for 3×32×32 images: 1,191,170 parameters."""
+    return (
+        *(Conv2d(3, 32, 5, padding=2), ReLU(), MaxPool2d(2)),  # 32 × 16 × 16
+        *(Conv2d(32, 64, 5, padding=2), ReLU(), MaxPool2d(2)),  # 64 × 8 × 8
+        *(Conv2d(64, 64, 5, padding=2), ReLU(), MaxPool2d(2)),  # 64 × 4 × 4
+        Flatten(),
+        *(Linear(64 * 4 * 4, 1000), ReLU()),
+        Linear(1000, 10),
+    )

@@ -1,22 +1,41 @@
 """Configs, the trainer, run records and sweeps."""
 
-from labkit.training.config import SGD, Adam, Augmentation, Config, ConfigError, Data
+from labkit.training.config import Augmentation, Config, Data, grid
+from labkit.training.engine import Engine
+from labkit.training.loop import Result, fit
+from labkit.training.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
+from labkit.training.rate_finder import FoundRates, find_learning_rate
+from labkit.training.schedules import Constant, Cosine, Exponential, OneCycle, Step
 from labkit.training.store import Run
+from labkit.training.strict import ConfigError
 from labkit.training.sweep import Runs, full_scale, sweep
-from labkit.training.trainer import Result, Trainer, fit
+from labkit.training.trainer import Trainer
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
+    "AdamW",
     "Augmentation",
     "Config",
     "ConfigError",
+    "Constant",
+    "Cosine",
     "Data",
+    "Engine",
+    "Exponential",
+    "FoundRates",
+    "OneCycle",
+    "RMSprop",
     "Result",
     "Run",
     "Runs",
+    "Step",
     "Trainer",
+    "find_learning_rate",
     "fit",
     "full_scale",
+    "grid",
     "sweep",
 ]

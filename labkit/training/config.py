@@ -4,94 +4,72 @@ Two runs with equal Configs on equal data are the same run; the store finds reco
 """
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     InstanceOf,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
+    SerializeAsAny,
+    model_validator,
 )
 from pydantic.functional_serializers import PlainSerializer
 
+from labkit.data.preprocess import METHODS
 from labkit.handcalc.layers import Layer
+from labkit.training.optimizers import Optimizer
+from labkit.training.schedules import Constant, Schedule
+from labkit.training.strict import ConfigError, Strict
 
 
-class ConfigError(ValueError):
-    """A Config that cannot be: one line for each field, with its value and what is allowed."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    def __init__(self, **values: Any):
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise ConfigError(_explain(type(self), error)) from None
-
-
-def _explain(model: type[BaseModel], error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            allowed = f"unknown; the fields are {', '.join(model.model_fields)}"
-        elif problem["type"] == "missing":
-            allowed = "missing; give it a value"
-        else:
-            allowed = f"{problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
-        lines.append(f"{model.__name__}.{field}: {allowed}")
-    return "\n".join(lines)
-
-
-class Data(_Strict):
-    """Which images a run sees: all of a split (`None`), or so many of its first."""
+class Data(Strict):
+    """Which images a run sees (all of a split for `None`, or so many of its first), and how."""
 
     name: str = "cifar10"
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     train_images: PositiveInt | None = None
     validation_images: PositiveInt | None = None
     test_images: PositiveInt | None = None
-    pixel_mean: float = 0.5  # the course's normalisation, of pixels in [0, 1]
+    # fitted on the training images of the run, see labkit.data.preprocess.fit
+    preprocessing: Literal[METHODS] = "fixed"
+    pixel_mean: float = 0.5  # of "fixed": the TDT4265 course's, of pixels in [0, 1]
     pixel_std: PositiveFloat = 0.25
+    whitening_epsilon: PositiveFloat = 0.01  # of "pca" and "zca", added to the variances
 
 
-class Augmentation(_Strict):
-    """What is done to training batches; validation and test images stay as they are."""
+class Augmentation(Strict):
+    """What is done to training batches; other images are at most cropped, at their centre."""
 
-    flip: bool = False
+    crop: PositiveInt | None = None  # the side of a random crop
+    crop_padding: NonNegativeInt = 0  # zeros around the image before it is cropped
+    flip: bool = False  # left to right, every second image on average
     rotation: NonNegativeFloat = 0.0  # degrees; each image turns by up to this much either way
+    colour_jitter: NonNegativeFloat = 0.0  # brightness, contrast and saturation by a factor 1 ± it
+    mixup: NonNegativeFloat = 0.0  # α of the Beta distribution that shares are drawn from; 0: none
+    cutmix: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _combines(self):
+        if self.mixup and self.cutmix:
+            raise ValueError("mixup and cutmix both mix the labels; leave one of them 0")
+        if self.crop_padding and not self.crop:
+            raise ValueError("crop_padding pads for the crop, which is None; set crop as well")
+        return self
 
 
-class SGD(_Strict):
-    """Stochastic gradient descent, with momentum as torch.optim.SGD defines it."""
-
-    learning_rate: PositiveFloat
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    weight_decay: NonNegativeFloat = 0.0
-    name: Literal["SGD"] = "SGD"
-
-
-class Adam(_Strict):
-    """Adam (Kingma & Ba 2015, arXiv:1412.6980), weight decay added to the gradient."""
-
-    learning_rate: PositiveFloat
-    weight_decay: NonNegativeFloat = 0.0
-    name: Literal["Adam"] = "Adam"
-
-
-class Config(_Strict):
+class Config(Strict):
     """A training run.
 
     >>> from labkit.models import tdt4265_first
+    >>> from labkit.training import SGD
     >>> config = Config(network=tdt4265_first(), optimizer=SGD(learning_rate=0.05))
     >>> config.replace({"optimizer.learning_rate": 0.1}, seed=1).optimizer.learning_rate
     0.1
@@ -99,37 +77,80 @@ class Config(_Strict):
 
     # by its repr, the shortest expression that makes the layer
     network: tuple[Annotated[InstanceOf[Layer], PlainSerializer(repr)], ...]
-    optimizer: InstanceOf[SGD] | InstanceOf[Adam]
+    optimizer: SerializeAsAny[InstanceOf[Optimizer]]
+    schedule: SerializeAsAny[InstanceOf[Schedule]] = Constant()
     data: Data = Data()
     augmentation: Augmentation = Augmentation()
     batch_size: PositiveInt = 64
     epochs: PositiveInt = 10
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the training loss alone
     validations_per_epoch: PositiveInt = 2
+    validate_every: PositiveInt | None = None  # so many steps, in place of validations_per_epoch
     early_stop: PositiveInt | None = None  # counted in validations, see trainer.reason_to_stop
+    # splits measured at every validation as well, in evaluation mode, for the history
+    also_measure: tuple[Literal["train", "test"], ...] = ()
     seed: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
+    @model_validator(mode="after")
+    def _combines(self):
+        lost = {"pca": ("crop", "flip", "rotation", "colour_jitter"), "zca": ("colour_jitter",)}
+        for name in lost.get(self.data.preprocessing, ()):
+            if getattr(self.augmentation, name):
+                raise ValueError(
+                    f"data.preprocessing {self.data.preprocessing!r} leaves nothing that "
+                    f"augmentation.{name} could work on; leave one of them out"
+                )
+        return self
+
     def replace(self, changes: Mapping[str, Any] | None = None, /, **values: Any) -> "Config":
         """A copy with other values; `{"optimizer.learning_rate": 0.1}` reaches an inner field."""
-        copy = self
-        for path, value in {**(changes or {}), **values}.items():
-            copy = _set(copy, path.split("."), value)
-        return copy
+        return _replaced(self, {**(changes or {}), **values})
 
     def to_json(self) -> dict:
         """The Config as plain JSON values, as `config.json` of a record holds them."""
         return json.loads(self.model_dump_json())
 
 
-def _set(model: _Strict, path: list[str], value: Any) -> _Strict:
+def grid(base: Config, axes: Mapping[str, Iterable[Any]]) -> dict[str, Config]:
+    """Every combination of the values of some fields, by name.
+
+    >>> from labkit.models import tdt4265_first
+    >>> from labkit.training import SGD
+    >>> base = Config(network=tdt4265_first(), optimizer=SGD(learning_rate=0.05))
+    >>> list(grid(base, {"optimizer.learning_rate": [0.1, 0.01], "batch_size": [32]}))
+    ['learning_rate 0.1, batch_size 32', 'learning_rate 0.01, batch_size 32']
+    """
+    axes = {path: list(values) for path, values in axes.items()}
+    configs = {}
+    for values in product(*axes.values()):
+        changes = dict(zip(axes, values, strict=True))
+        names = (f"{path.split('.')[-1]} {_short(value)}" for path, value in changes.items())
+        configs[", ".join(names)] = base.replace(changes)
+    if len(configs) < math.prod(map(len, axes.values())):
+        raise ConfigError(f"axes {', '.join(axes)}: a value occurs twice; give each once")
+    return configs
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _replaced(model: Strict, changes: Mapping[str, Any]) -> Strict:
     values = {name: getattr(model, name) for name in type(model).model_fields}
-    if len(path) > 1:
-        inner = values.get(path[0])
-        if not isinstance(inner, _Strict):
-            raise ConfigError(f"{type(model).__name__}.{'.'.join(path)}: {path[0]} has no fields")
-        value = _set(inner, path[1:], value)
-    # an unknown name is passed on, so that the strict constructor refuses it by name
-    return type(model)(**{**values, path[0]: value})
+    inner: dict[str, dict[str, Any]] = {}
+    for path, value in changes.items():
+        name, _, rest = path.partition(".")
+        if rest:
+            inner.setdefault(name, {})[rest] = value
+        else:  # an unknown name as well: the strict constructor refuses it by name
+            values[name] = value
+    for name, deeper in inner.items():
+        if not isinstance(values.get(name), Strict):
+            path = f"{name}.{next(iter(deeper))}"
+            raise ConfigError(f"{type(model).__name__}.{path}: {name} has no fields")
+        values[name] = _replaced(values[name], deeper)
+    return type(model)(**values)
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -38,6 +38,15 @@ class Meter:
         cell = labels * self._num_classes + logits.argmax(1)
         self._counts.scatter_add_(0, cell, torch.ones_like(cell))
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """The sums so far, for a checkpoint."""
+        return {"loss_sum": self._loss_sum, "counts": self._counts}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from the sums that `state_dict` gave."""
+        self._loss_sum.copy_(state["loss_sum"])
+        self._counts.copy_(state["counts"])
+
     def result(self) -> Metrics:
         """The metrics of all that was counted; of nothing, loss and accuracy are NaN."""
         confusion = self._counts.view(self._num_classes, self._num_classes).cpu()

@@ -1,10 +1,12 @@
 """Run records, found by their content.
 
 A record is a folder named by its key: `config.json`, `history.csv`, `metrics.json`,
-`environment.json`, `weights.safetensors`. It is written beside its place and renamed, so it is
-whole or absent. The key hashes the Config, the data's fingerprint and the source of the modules
-that can change the result. Device, versions and time are recorded and shown, not part of the key;
-the precision that the device resolves `auto` to is.
+`environment.json`, `arrays.safetensors`, `weights.safetensors`. It is written beside its place and
+renamed, so it is whole or absent; the environment holds the checksums of the others.
+
+The key hashes the Config, the data's fingerprint and the source of the modules that can change the
+result. Device, versions and time are recorded and shown, not part of the key; the precision that
+the device resolves `auto` to is.
 
 Committed records of full-scale runs (`reports/results/`, without weights) are matched by Config
 alone, so that a later edit of the trainer does not orphan them.
@@ -19,6 +21,7 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -36,9 +39,10 @@ from labkit import project
 from labkit.data.datasets import Dataset
 from labkit.errors import LabkitError
 from labkit.training.config import Config, resolve_device, resolve_precision
-from labkit.training.trainer import Result
+from labkit.training.loop import Result
 
 FILES = ("config.json", "history.csv", "metrics.json", "environment.json")
+ARRAYS = "arrays.safetensors"
 WEIGHTS = "weights.safetensors"
 
 # the modules whose code decides what a run gives; a network itself is part of the Config
@@ -47,7 +51,10 @@ _DECISIVE = (
     "data/datasets.py",
     "data/preprocess.py",
     "models/builder.py",
+    "training/loop.py",
     "training/metrics.py",
+    "training/optimizers.py",
+    "training/schedules.py",
     "training/trainer.py",
 )
 
@@ -83,33 +90,52 @@ class Run:
         """One row per validation: step, epoch, losses, accuracies, seconds since the start."""
         return pd.read_csv(self.folder / "history.csv")
 
+    @cached_property
+    def arrays(self) -> dict[str, Tensor]:
+        """`step_loss` (steps,), `test_predictions` (N,) and `test_confidences` (N,)."""
+        return self._tensors(ARRAYS, "has no arrays: it was made by labkit 0.1.0")
+
     @property
     def weights(self) -> dict[str, Tensor]:
         """The best weights; committed records do not hold them."""
-        path = self.folder / WEIGHTS
-        if not path.exists():
-            raise FileNotFoundError(
-                f"run {self.key} was committed without weights; train it here with --fresh"
-            )
-        return safetensors.torch.load_file(path)
+        return self._tensors(WEIGHTS, "was committed without weights")
+
+    def _tensors(self, name: str, without: str) -> dict[str, Tensor]:
+        if not (self.folder / name).exists():
+            raise FileNotFoundError(f"run {self.key} {without}; train it here with --fresh")
+        return safetensors.torch.load_file(self.folder / name)
 
 
-def key(config: Config, fingerprint: str, device: torch.device) -> str:
+def key(config: Config, fingerprint: str, device: torch.device | str) -> str:
     """The name of the record of `config` on data with this fingerprint."""
-    resolved = config.replace(precision=resolve_precision(config.precision, device))
-    content = {"config": resolved.to_json(), "data": fingerprint, "source": _source_hash()}
+    precision = resolve_precision(config.precision, torch.device(device))
+    return _key(config.replace(precision=precision).to_json(), fingerprint)
+
+
+def _key(config: dict, fingerprint: str) -> str:
+    content = {"config": config, "data": fingerprint, "source": _source_hash()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def is_current(run: Run) -> bool:
+    """Whether the present code would give and find this run under its key."""
+    config = {**run.config, "precision": run.environment["precision"]}
+    return run.key == _key(config, run.environment["data"]["fingerprint"])
 
 
 def find(config: Config, dataset: Dataset, device: str = "auto") -> Run | None:
     """The finished run of `config`: made here, or committed; None where there is neither.
 
+    Precision `auto` takes a record of either, that of this machine first: another may have made it.
     With LABKIT_FRESH set to a time (ISO 8601), what is older is passed over.
     """
-    place = project.runs() / key(config, dataset.fingerprint, resolve_device(device))
-    with contextlib.suppress(ValueError):
-        if _is_fresh(run := read(place)):
-            return run
+    own = resolve_precision(config.precision, resolve_device(device))
+    either = ("fp32", "bf16") if config.precision == "auto" else ()
+    for precision in dict.fromkeys((own, *either)):
+        name = key(config.replace(precision=precision), dataset.fingerprint, "cpu")
+        with contextlib.suppress(ValueError):
+            if _is_fresh(run := read(project.runs() / name)):
+                return run
     return None if os.environ.get("LABKIT_FRESH") else _committed(config)
 
 
@@ -129,15 +155,40 @@ def full_scale(config: Config) -> list[Run]:
 def save(config: Config, dataset: Dataset, result: Result, device: str = "auto") -> Run:
     """Write the record of a finished run: whole, or not at all."""
     place = resolve_device(device)
-    folder = project.runs() / key(config, dataset.fingerprint, place)
+    with _whole(project.runs() / key(config, dataset.fingerprint, place)) as beside:
+        _write_json(beside / "config.json", config.to_json())
+        _write_json(beside / "metrics.json", result.metrics)
+        pd.DataFrame(result.history).to_csv(beside / "history.csv", index=False)
+        safetensors.torch.save_file(result.arrays, beside / ARRAYS)
+        safetensors.torch.save_file(result.weights, beside / WEIGHTS)
+        checksums = {path.name: _sha256(path) for path in sorted(beside.iterdir())}
+        about = {**environment(config, dataset, place), "sha256": checksums}
+        _write_json(beside / "environment.json", about)
+    return read(project.runs() / key(config, dataset.fingerprint, place))
+
+
+def pack(run: Run) -> dict[str, bytes]:
+    """The files of a record, to be sent to where `unpack` files them."""
+    return {path.name: path.read_bytes() for path in sorted(run.folder.iterdir())}
+
+
+def unpack(name: str, files: Mapping[str, bytes]) -> Run:
+    """File the record `name` that was made elsewhere, unless it is here already."""
+    folder = project.runs() / name
+    if not folder.exists():
+        with _whole(folder) as beside:
+            for each, content in files.items():
+                (beside / each).write_bytes(content)
+    return read(folder)
+
+
+@contextlib.contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes `folder` at the end: whole, or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        _write_json(beside / "config.json", config.to_json())
-        _write_json(beside / "metrics.json", result.metrics)
-        _write_json(beside / "environment.json", environment(config, dataset, place))
-        pd.DataFrame(result.history).to_csv(beside / "history.csv", index=False)
-        safetensors.torch.save_file(result.weights, beside / WEIGHTS)
+        yield beside
         beside.chmod(0o755)
         if folder.exists():  # an older run of the same content, which --fresh replaces
             folder.rename(beside / "replaced")
@@ -148,7 +199,6 @@ def save(config: Config, dataset: Dataset, result: Result, device: str = "auto")
             (beside / "replaced").rename(folder)
         shutil.rmtree(beside, ignore_errors=True)
         raise
-    return read(folder)
 
 
 def set_aside_damaged(config: Config, dataset: Dataset, device: str = "auto") -> None:
@@ -174,6 +224,16 @@ def read(folder: Path) -> Run:
         except (OSError, ValueError) as error:
             raise ValueError(f"run record {folder.name}: {name} cannot be read ({error})") from None
     run = Run(folder, *(contents[name] for name in FILES if name != "history.csv"))
+    for name, checksum in run.environment.get("sha256", {}).items():
+        path = folder / name
+        if name == WEIGHTS and not path.exists():
+            continue  # committed
+        try:
+            damaged = _sha256(path) != checksum
+        except OSError as error:
+            raise ValueError(f"run record {folder.name}: {name} cannot be read ({error})") from None
+        if damaged:
+            raise ValueError(f"run record {folder.name}: {name} is not what was written (checksum)")
     run.__dict__["history"] = contents["history.csv"]
     return run
 
@@ -220,6 +280,19 @@ def commit() -> list[Run]:
         copied.append(read(place))
         committed_runs.cache_clear()
     return copied
+
+
+def unfinished(config: Config, dataset: Dataset, device: str = "auto") -> Path:
+    """Where the state of the run of `config` is saved until it is finished.
+
+    With LABKIT_FRESH set to a time, a state that is older is removed: training begins anew.
+    """
+    path = (
+        project.runs() / f".{key(config, dataset.fingerprint, resolve_device(device))}.unfinished"
+    )
+    if (since := _fresh_since()) and path.exists() and path.stat().st_mtime < since.timestamp():
+        path.unlink()
+    return path
 
 
 def lock(config: Config, dataset: Dataset, device: str = "auto") -> FileLock:
@@ -276,11 +349,14 @@ def _matches(recorded: dict, config: BaseModel, ignoring: frozenset[str]) -> boo
     return True
 
 
-def _is_fresh(run: Run) -> bool:
+def _fresh_since() -> datetime | None:
     since = os.environ.get("LABKIT_FRESH")
-    return not since or datetime.fromisoformat(run.environment["finished"]) >= (
-        datetime.fromisoformat(since)
-    )
+    return datetime.fromisoformat(since) if since else None
+
+
+def _is_fresh(run: Run) -> bool:
+    since = _fresh_since()
+    return not since or datetime.fromisoformat(run.environment["finished"]) >= since
 
 
 def _committed(config: Config) -> Run | None:
@@ -311,6 +387,10 @@ def _code_alone(source: str) -> str:
         ):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _read_json(path: Path) -> dict:

@@ -1,17 +1,21 @@
 """Many runs at once: named Configs × seeds → finished runs, each trained once."""
 
+import contextlib
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
-from labkit.data import load
-from labkit.training import store
-from labkit.training.config import Config, ConfigError
+from labkit import progress
+from labkit.training import cluster, store
+from labkit.training.config import Config, grid
+from labkit.training.live import LiveCurves
 from labkit.training.store import Run
-from labkit.training.trainer import fit
+from labkit.training.strict import ConfigError
+from labkit.training.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -158,16 +162,53 @@ class Runs(Mapping[str, list[Run]]):
         )
 
 
-def sweep(configs: Mapping[str, Config], *, seeds: Sequence[int] = (0,), device="auto") -> Runs:
-    """Every Config with every seed: taken from the store where it is there, trained where not."""
+def sweep(
+    configs: Mapping[str, Config] | Config,
+    axes: Mapping[str, Iterable] | None = None,
+    *,
+    seeds: Sequence[int] = (0,),
+    device: str = "auto",
+    jobs: int | None = None,
+    scheduler: str | None = None,
+) -> Runs:
+    """Every Config with every seed: taken from the store where it is there, trained where not.
+
+    The Configs are given by name, or as one and `axes`, the values of some of its fields, of which
+    every combination is meant: `sweep(base, {"optimizer.learning_rate": [0.1, 0.01]})`.
+
+    Runs are trained one after another; with `jobs` (default: LABKIT_JOBS) so many at a time, each
+    in a process of its own; with `scheduler` (default: LABKIT_SCHEDULER) on the Dask cluster at
+    that address. What is finished is kept, whatever happens to the others.
+    """
     if len(set(seeds)) < len(seeds) or not seeds:
         raise ConfigError(f"seeds {list(seeds)!r}: give at least one, each once")
-    found: dict[str, list[Run]] = {}
-    for name, config in configs.items():
-        found[name] = [
-            _finished(config.replace(seed=seed), f"{name}, seed {seed}", device) for seed in seeds
+    if isinstance(configs, Config):
+        configs = grid(configs, axes or {})
+    elif axes:
+        raise ConfigError("axes vary one Config; give that one instead of several by name")
+    wanted = {
+        name: [
+            Wanted(f"{name}, seed {seed}".lstrip(", "), config.replace(seed=seed), device)
+            for seed in seeds
         ]
-    return Runs(found)
+        for name, config in configs.items()
+    }
+    every = [one for group in wanted.values() for one in group]
+    # a run under two names is one run
+    missing = {one.key: one for one in reversed(every) if one.found() is None}
+    missing = [one for one in every if missing.get(one.key) is one]
+    jobs, scheduler = cluster.chosen(jobs, scheduler)
+    with _over_all(len(missing)) as finished, LiveCurves() as live:
+        if missing and scheduler:
+            cluster.train(missing, scheduler, finished, live.show)
+        elif min(jobs, len(missing)) > 1:
+            with cluster.local(min(jobs, len(missing))) as address:
+                cluster.train(missing, address, finished, live.show)
+        else:
+            for one in missing:
+                one.trained(partial(live.show, one.description))
+                finished()
+    return Runs({name: [one.found() for one in group] for name, group in wanted.items()})
 
 
 def full_scale(configs: Mapping[str, Config]) -> Runs:
@@ -177,14 +218,11 @@ def full_scale(configs: Mapping[str, Config]) -> Runs:
     return Runs(found if all(found.values()) else {})
 
 
-def _finished(config: Config, description: str, device: str) -> Run:
-    dataset = load(config.data.name, validation_fraction=config.data.validation_fraction)
-    if run := store.find(config, dataset, device):
-        return run
-    with store.lock(config, dataset, device):
-        # another process may have trained it while this one waited for the lock
-        if run := store.find(config, dataset, device):
-            return run
-        store.set_aside_damaged(config, dataset, device)
-        result = fit(config, dataset, device=device, description=description)
-        return store.save(config, dataset, result, device)
+@contextlib.contextmanager
+def _over_all(count: int) -> Iterator[Callable[[], None]]:
+    """A bar over all runs of a sweep; gives what to call after each."""
+    if count < 2:
+        yield lambda: None
+    else:
+        with progress.bar(count, "sweep", unit="run") as bar:
+            yield bar.update

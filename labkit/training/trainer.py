@@ -1,221 +1,191 @@
-"""Training: `fit`, and the two passes over data that it is made of, `train_epoch` and `evaluate`.
+"""A model in training: one step, and the evaluation of a split. The loop over steps is `fit`'s.
 
-The whole data set lies on the device as bytes. A batch is taken by index, scaled and augmented as
+The whole data set lies on the device as bytes. A batch is taken by index, augmented and scaled as
 a whole, so there is no loader, no worker and no copy to wait for; sums of loss and hits stay on the
 device until a validation reads them.
 """
 
 import math
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labkit import progress
-from labkit.data import augment
+from labkit.data import augment, preprocess
 from labkit.data.datasets import Dataset, Split
-from labkit.data.preprocess import scale
 from labkit.handcalc import layer_table
 from labkit.models import build
-from labkit.training.config import SGD, Config, ConfigError, resolve_device, resolve_precision
+from labkit.training.config import Config, resolve_precision
+from labkit.training.engine import DEFAULT, Engine
 from labkit.training.metrics import Meter, Metrics
+from labkit.training.optimizers import make_optimizer
+from labkit.training.strict import ConfigError
 
 # large enough to fill a GPU, small enough for the activations to stay in a CPU's cache
 EVALUATION_BATCH = 500
 
 
-@dataclass(frozen=True)
-class Result:
-    """What `fit` returns: the best weights, one history row per validation, the final metrics."""
-
-    weights: dict[str, Tensor]
-    history: list[dict[str, float]]
-    metrics: dict
-
-
-def fit(
-    config: Config, dataset: Dataset, *, device: str = "auto", description: str = "training"
-) -> Result:
-    """Train `config.network` on `dataset`; measure it with its best weights.
-
-    Best is the lowest validation loss; without a validation split it is the last. The final
-    metrics (`train_…`, `validation_…`, `test_…`) are taken with these weights in evaluation mode,
-    over every image of the split as the Config sizes it, without augmentation.
-    """
-    # a run is its seed: what this process drew before must not reach it, nor the other way round
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        trainer = Trainer(config, dataset, resolve_device(device))
-        steps_per_epoch = math.ceil(len(trainer.train) / config.batch_size)
-        history, best, step, started = [], None, 0, time.perf_counter()
-
-        with progress.bar(config.epochs * steps_per_epoch, description) as bar:
-            for batches in validation_intervals(config, len(trainer.train), trainer.device):
-                running = trainer.train_epoch(batches, bar)
-                validated = trainer.evaluate(trainer.validation)
-                step += len(batches)
-                history.append(
-                    {
-                        "step": step,
-                        "epoch": step / steps_per_epoch,
-                        "train_loss": running.loss,
-                        "train_accuracy": running.accuracy,
-                        "validation_loss": validated.loss,
-                        "validation_accuracy": validated.accuracy,
-                        "seconds": time.perf_counter() - started,
-                    }
-                )
-                bar.set_postfix_str(
-                    f"loss {running.loss:.3f}, validation accuracy {validated.accuracy:.3f}"
-                )
-                if best is None or not len(trainer.validation) or validated.loss < best["loss"]:
-                    best = {"loss": validated.loss, "step": step, "weights": trainer.weights()}
-                stopped = reason_to_stop(history, config.early_stop)
-                if stopped:
-                    break
-
-        trainer.model.load_state_dict(best["weights"])
-        metrics = {
-            "num_parameters": sum(p.numel() for p in trainer.model.parameters()),
-            "steps": step,
-            "best_step": best["step"],
-            "best_epoch": best["step"] / steps_per_epoch,
-            "stopped": stopped or "all epochs done",
-            "training_seconds": history[-1]["seconds"],
-        }
-        for name in ("train", "validation", "test"):
-            measured = trainer.evaluate(getattr(trainer, name))
-            metrics[f"{name}_loss"] = measured.loss
-            metrics[f"{name}_accuracy"] = measured.accuracy
-            metrics[f"{name}_examples"] = measured.num_examples
-        metrics["test_confusion"] = measured.confusion.tolist()
-    weights = {name: value.cpu().contiguous() for name, value in best["weights"].items()}
-    return Result(weights, history, metrics)
-
-
 class Trainer:
     """A model, its optimizer and the splits on one device."""
 
-    def __init__(self, config: Config, dataset: Dataset, device: torch.device):
+    def __init__(
+        self, config: Config, dataset: Dataset, device: torch.device, engine: Engine = DEFAULT
+    ):
         self.config = config
         self.device = device
+        self.engine = engine
         self.precision = resolve_precision(config.precision, device)
         self.num_classes = len(dataset.classes)
-        self.train = self._resident(dataset.train, config.data.train_images)
-        self.validation = self._resident(dataset.validation, config.data.validation_images)
-        self.test = self._resident(dataset.test, config.data.test_images)
-        self._check_network(tuple(self.train.images.shape[1:]))
+        chosen = config.data
+        train_images = dataset.train.first(chosen.train_images)
+        self.preprocessing = preprocess.fit(
+            chosen.preprocessing,
+            train_images.images,
+            mean=chosen.pixel_mean,
+            std=chosen.pixel_std,
+            epsilon=chosen.whitening_epsilon,
+        ).to(device)
+        self.train = self._resident(train_images)
+        self.validation = self._resident(dataset.validation.first(chosen.validation_images))
+        self.test = self._resident(dataset.test.first(chosen.test_images))
+        self.steps_per_epoch = math.ceil(len(self.train) / config.batch_size)
+        self.total_steps = self.steps_per_epoch * config.epochs
+        self._check_network()
         # built on the CPU, so that a seed gives the same first weights on every device
-        model = build(config.network)
-        self.model = model.to(device, memory_format=torch.channels_last)
-        self.optimizer = make_optimizer(config, self.model)
+        model = build(config.network, pooling_first=engine.pooling_first)
+        self.model = model.to(device, memory_format=engine.memory_format)
+        self.optimizer = make_optimizer(
+            config.optimizer, self.model.parameters(), fused=engine.fused_optimizer
+        )
         self.augmentation_draws = torch.Generator(device).manual_seed(config.seed)
+        self.meter = Meter(self.num_classes, device)  # of the training since the last validation
+        self.step_loss = torch.zeros(self.total_steps, device=device)
+        self.steps = 0  # taken so far
+        self.best = self.weights()
+        self._forward = (
+            torch.compile(self.model, mode=engine.compile) if engine.compile else self.model
+        )
 
-    def train_epoch(self, batches: Sequence[Tensor], bar=None) -> Metrics:
-        """One step on each batch of indices; the metrics are those of the training itself, taken
-        on augmented images, in training mode, before each step."""
-        self.model.train()
+    def step(self, batch: Tensor, learning_rate: float | None = None) -> None:
+        """One step on the training images with these indices, at the schedule's rate or another."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.steps) if learning_rate is None else learning_rate
+        images, labels, other_labels, share = self.batch(batch)
+        logits = self._logits(images)
+        smoothing = self.config.label_smoothing
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        if share < 1:
+            other = F.cross_entropy(logits, other_labels, label_smoothing=smoothing)
+            loss = share * loss + (1 - share) * other
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.step_loss[self.steps] = loss.detach()
+        self.steps += 1
+        # what was mixed counts as the class of which it has more
+        self.meter.add(logits, labels if share >= 0.5 else other_labels, loss)
+
+    def batch(self, indices: Tensor) -> augment.Mixed:
+        """Training images and labels, augmented and scaled: (n,) → (n, C, H, W) and (n,)."""
+        images, labels = augment.take(self.train.images, indices), self.train.labels[indices]
+        chosen, draws = self.config.augmentation, self.augmentation_draws
+        if chosen.crop:
+            images = augment.crop(images, chosen.crop, chosen.crop_padding, draws)
+        if chosen.flip:
+            images = augment.flip(images, draws)
+        if chosen.colour_jitter:
+            images = augment.colour_jitter(images, chosen.colour_jitter, draws)
+        images = self._scaled(images)
+        if chosen.rotation:
+            images = augment.rotate(images, chosen.rotation, draws)
+        if chosen.mixup or chosen.cutmix:
+            # drawn on the host, anew for each step: there is no state that could be lost
+            host = np.random.default_rng([self.config.seed % 2**63, self.steps])
+            mix, alpha = (
+                (augment.mixup, chosen.mixup) if chosen.mixup else (augment.cutmix, chosen.cutmix)
+            )
+            return mix(images, labels, alpha, host)
+        return augment.Mixed(images, labels, labels, 1.0)
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate at `step`, the first being 0."""
+        factor = self.config.schedule.factor(step, self.steps_per_epoch, self.total_steps)
+        return self.config.optimizer.learning_rate * factor
+
+    def validate(self) -> dict[str, float]:
+        """Losses and accuracies: of the training since the last call, and of the validation split.
+
+        Training values are means over the steps, taken on augmented images in training mode while
+        the weights still moved. Splits in `config.also_measure` are measured like the validation
+        split, as `measured_train_loss` and so on.
+        """
+        running, self.meter = self.meter.result(), Meter(self.num_classes, self.device)
+        measured = {"train": running, "validation": self.evaluate(self.validation)}
+        for name in self.config.also_measure:
+            measured[f"measured_{name}"] = self.evaluate(getattr(self, name))
+        return {
+            f"{name}_{metric}": getattr(values, metric)
+            for name, values in measured.items()
+            for metric in ("loss", "accuracy")
+        }
+
+    def evaluate(self, split: Split) -> Metrics:
+        """Metrics of `split` as it is, in evaluation mode; the model's mode is restored."""
         meter = Meter(self.num_classes, self.device)
-        for batch in batches:
-            labels = self.train.labels[batch]
-            logits = self._logits(self._augmented(self._scaled(self.train.images[batch])))
-            loss = F.cross_entropy(logits, labels)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            meter.add(logits, labels, loss)
-            if bar is not None:
-                bar.update()
+        if len(split):
+            meter.add(self.logits(split), split.labels)
         return meter.result()
 
     @torch.inference_mode()
-    def evaluate(self, split: Split) -> Metrics:
-        """Metrics of `split` as it is, in evaluation mode; the model's mode is restored."""
+    def logits(self, split: Split) -> Tensor:
+        """The outputs for every image of `split`, in evaluation mode: (N, K) in float32."""
         was_training = self.model.training
         self.model.eval()
-        meter = Meter(self.num_classes, self.device)
-        # no batch is dropped: a ragged last one counts by its examples
-        for start in range(0, len(split), EVALUATION_BATCH):
-            images = split.images[start : start + EVALUATION_BATCH]
-            labels = split.labels[start : start + EVALUATION_BATCH]
-            meter.add(self._logits(self._scaled(images)), labels)
+        # no batch is dropped: drop_last would leave images unscored
+        parts = [
+            self._logits(self._centred(self._scaled(part)), self.model)
+            for part in split.images.split(EVALUATION_BATCH)
+        ]
         self.model.train(was_training)
-        return meter.result()
+        return torch.cat(parts)
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the model's parameters and buffers."""
         return {name: value.clone() for name, value in self.model.state_dict().items()}
 
-    def _check_network(self, image_shape: tuple[int, ...]) -> None:
-        outputs = layer_table(self.config.network, image_shape).output_shape
+    def keep_best(self) -> None:
+        """Remember the present weights as the best."""
+        self.best = self.weights()
+
+    def _check_network(self) -> None:
+        channels, *sides = self.train.images.shape[1:]
+        crop = self.config.augmentation.crop
+        outputs = layer_table(
+            self.config.network, (channels, *([crop] * 2 if crop else sides))
+        ).output_shape
         if outputs != (self.num_classes,):
             raise ConfigError(
                 f"Config.network: it ends with {outputs} outputs where the data has "
                 f"{self.num_classes} classes; end with Linear(…, {self.num_classes})"
             )
 
-    def _resident(self, split: Split, count: int | None) -> Split:
-        chosen = split.first(count)
+    def _resident(self, split: Split) -> Split:
+        images = split.images
+        if self.preprocessing.whitens:
+            # a product of 3072×3072 an image: once, not at every step
+            images = self.preprocessing(images.to(self.device))
         # channels last from the start: a batch taken by index keeps the layout
-        images = chosen.images.to(self.device, memory_format=torch.channels_last)
-        return Split(images, chosen.labels.to(self.device))
+        images = images.to(self.device, memory_format=self.engine.memory_format)
+        return Split(images, split.labels.to(self.device))
 
     def _scaled(self, images: Tensor) -> Tensor:
-        return scale(images, self.config.data.pixel_mean, self.config.data.pixel_std)
+        return images if self.preprocessing.whitens else self.preprocessing(images)
 
-    def _augmented(self, images: Tensor) -> Tensor:
-        chosen = self.config.augmentation
-        if chosen.flip:
-            images = augment.flip(images, self.augmentation_draws)
-        if chosen.rotation:
-            images = augment.rotate(images, chosen.rotation, self.augmentation_draws)
-        return images
+    def _centred(self, images: Tensor) -> Tensor:
+        crop = self.config.augmentation.crop
+        return augment.centre_crop(images, crop) if crop else images
 
-    def _logits(self, images: Tensor) -> Tensor:
+    def _logits(self, images: Tensor, model: torch.nn.Module | None = None) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            return self.model(images).float()  # the loss is taken in float32
-
-
-def make_optimizer(config: Config, model: torch.nn.Module) -> torch.optim.Optimizer:
-    """The Config's optimizer over all parameters, in its fused form (one kernel a step)."""
-    chosen = config.optimizer
-    options = {"lr": chosen.learning_rate, "weight_decay": chosen.weight_decay, "fused": True}
-    if isinstance(chosen, SGD):
-        return torch.optim.SGD(model.parameters(), momentum=chosen.momentum, **options)
-    return torch.optim.Adam(model.parameters(), **options)
-
-
-def validation_intervals(
-    config: Config, num_images: int, device: torch.device
-) -> Iterator[tuple[Tensor, ...]]:
-    """The batches (of indices) from one validation to the next, epoch after epoch.
-
-    Each epoch is a fresh permutation; its batches are cut into `validations_per_epoch` parts of
-    equal length to within one.
-    """
-    order = torch.Generator().manual_seed(config.seed)
-    for _ in range(config.epochs):
-        permutation = torch.randperm(num_images, generator=order).to(device)
-        batches = permutation.split(config.batch_size)
-        parts = min(config.validations_per_epoch, len(batches))
-        for start, end in pairwise(len(batches) * part // parts for part in range(parts + 1)):
-            yield batches[start:end]
-
-
-def reason_to_stop(history: list[dict[str, float]], early_stop: int | None) -> str | None:
-    """Why to stop now, or None.
-
-    TDT4265's rule counts validations, not epochs: stop when the oldest of the last `early_stop`
-    validation losses is the smallest of them.
-    """
-    if not math.isfinite(history[-1]["train_loss"]):
-        return "diverged: the training loss is not a finite number"
-    losses = [row["validation_loss"] for row in history]
-    if early_stop is None or len(losses) < early_stop:
-        return None
-    recent = losses[-early_stop:]
-    return "early: validation loss stopped falling" if recent[0] == min(recent) else None
+            return (model or self._forward)(images).float()  # the loss is taken in float32

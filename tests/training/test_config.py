@@ -1,7 +1,19 @@
 import pytest
 
 from labkit.handcalc import Conv2d, Flatten, Linear
-from labkit.training import SGD, Adam, Augmentation, Config, ConfigError, Data
+from labkit.training import (
+    SGD,
+    Adadelta,
+    Adam,
+    Augmentation,
+    Config,
+    ConfigError,
+    Data,
+    Exponential,
+    OneCycle,
+    Step,
+    grid,
+)
 
 NETWORK = (Flatten(), Linear(192, 4))
 
@@ -19,7 +31,31 @@ def make(**changes) -> Config:
         (lambda: make(epochs=1.5), "Config.epochs: 1.5: input should be a valid integer"),
         (lambda: make(precision="fp16"), "Config.precision: 'fp16': input should be 'auto', "),
         (lambda: make(network=("relu",)), "Config.network.0: 'relu': input should be an instance"),
-        (lambda: make(optimizer="Adam"), "Config.optimizer"),
+        (
+            lambda: make(optimizer="Adam"),
+            "Config.optimizer: 'Adam': give one of SGD(…), Adam(…), AdamW(…), RMSprop(…), "
+            "Adagrad(…), Adadelta(…)",
+        ),
+        (lambda: make(schedule="step"), "Config.schedule: 'step': give one of Constant(…), "),
+        (lambda: make(schedule=SGD(learning_rate=0.1)), "Config.schedule: SGD(learning_rate=0.1)"),
+        (lambda: SGD(learning_rate=0.1, nesterov=True), "SGD: nesterov looks ahead by the"),
+        (lambda: Exponential(decay=1.5), "Exponential.decay: 1.5: input should be less than"),
+        (lambda: Step(every=0), "Step.every: 0: input should be greater than 0"),
+        (lambda: OneCycle(warmup=1.0), "OneCycle.warmup: 1.0: input should be less than 1"),
+        (lambda: Adadelta(learning_rate="1"), "Adadelta.learning_rate: '1': input should be a"),
+        (lambda: make(label_smoothing=1.0), "Config.label_smoothing: 1.0: input should be less"),
+        (lambda: make(validate_every=0), "Config.validate_every: 0: input should be greater"),
+        (lambda: make(also_measure=("dev",)), "Config.also_measure.0: 'dev': input should be"),
+        (lambda: Data(preprocessing="zka"), "Data.preprocessing: 'zka': input should be 'fixed',"),
+        (lambda: Augmentation(crop=0), "Augmentation.crop: 0: input should be greater than 0"),
+        (lambda: Augmentation(crop_padding=4), "Augmentation: crop_padding pads for the crop"),
+        (lambda: Augmentation(mixup=1.0, cutmix=1.0), "Augmentation: mixup and cutmix both mix"),
+        (
+            lambda: make().replace(
+                {"data.preprocessing": "zca", "augmentation.colour_jitter": 0.2}
+            ),
+            "Config: data.preprocessing 'zca' leaves nothing that augmentation.colour_jitter",
+        ),
         (lambda: SGD(learning_rate=-1.0), "SGD.learning_rate: -1.0: input should be greater"),
         (lambda: SGD(learning_rate=float("nan")), "SGD.learning_rate: nan"),
         (lambda: SGD(learning_rate=0.1, momentum=1.0), "SGD.momentum: 1.0: input should be less"),
@@ -47,6 +83,49 @@ def test_replace_reaches_inner_fields_and_leaves_the_original():
         3,
     )
     assert config == make()
+
+
+def test_fields_that_go_together_are_replaced_together():
+    # either alone would be refused
+    for changes in ({"crop_padding": 4, "crop": 32}, {"crop": 32, "crop_padding": 4}):
+        named = {f"augmentation.{name}": value for name, value in changes.items()}
+        assert make().replace(named).augmentation.crop_padding == 4
+
+
+def test_a_mistake_is_one_line_per_field():
+    with pytest.raises(ConfigError) as caught:
+        make(optimizer="Adam", batch_size=-1, epoch=1)
+    lines = str(caught.value).splitlines()
+    assert sorted(line.split(":")[0] for line in lines) == [
+        "Config.batch_size",
+        "Config.epoch",
+        "Config.optimizer",
+    ]
+
+
+def test_a_grid_is_every_combination_by_name():
+    configs = grid(make(), {"optimizer.learning_rate": [0.1, 0.01], "batch_size": [32, 64]})
+    assert list(configs) == [
+        "learning_rate 0.1, batch_size 32",
+        "learning_rate 0.1, batch_size 64",
+        "learning_rate 0.01, batch_size 32",
+        "learning_rate 0.01, batch_size 64",
+    ]
+    third = configs["learning_rate 0.01, batch_size 32"]
+    assert (third.optimizer.learning_rate, third.batch_size) == (0.01, 32)
+    optimizers = grid(make(), {"optimizer": [SGD(learning_rate=0.1), Adam(learning_rate=0.1)]})
+    assert list(optimizers) == [
+        "optimizer SGD(learning_rate=0.1)",
+        "optimizer Adam(learning_rate=0.1)",
+    ]
+    with pytest.raises(ConfigError, match="occurs twice"):
+        grid(make(), {"batch_size": [32, 32]})
+
+
+def test_every_field_reaches_the_json():
+    config = make(optimizer=SGD(learning_rate=0.1, momentum=0.9), schedule=Step(every=3))
+    assert config.to_json()["optimizer"]["momentum"] == 0.9
+    assert config.to_json()["schedule"] == {"every": 3, "decay": 0.1, "name": "Step"}
 
 
 def test_json_names_layers_by_their_shortest_expression():

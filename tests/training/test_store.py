@@ -13,8 +13,7 @@ import torch
 
 from labkit import project
 from labkit.errors import LabkitError
-from labkit.training import fit, store
-from labkit.training.trainer import Result
+from labkit.training import Result, fit, store
 
 CPU = torch.device("cpu")
 
@@ -169,6 +168,9 @@ def test_a_committed_record_outlives_new_fields_of_the_config(
     recorded = json.loads((folder / "config.json").read_text())
     del recorded["early_stop"], recorded["augmentation"]["rotation"]  # as if they came later
     (folder / "config.json").write_text(json.dumps(recorded))
+    environment = json.loads((folder / "environment.json").read_text())
+    del environment["sha256"]  # which came later as well
+    (folder / "environment.json").write_text(json.dumps(environment))
     shutil.rmtree(project.runs())
     store.committed_runs.cache_clear()
     assert store.find(config, dataset) is not None
@@ -195,7 +197,9 @@ def test_commit_takes_whole_data_runs_once_and_leaves_weights_out(
     store.save(small, dataset, fit(small, dataset))
     (run,) = store.commit()
     assert run.config == config.to_json()
-    assert sorted(path.name for path in run.folder.iterdir()) == sorted(store.FILES)
+    assert sorted(path.name for path in run.folder.iterdir()) == sorted(
+        (*store.FILES, store.ARRAYS)
+    )
     assert store.commit() == []
     assert store.find(config.replace(seed=1), dataset) is None
     shutil.rmtree(project.runs())

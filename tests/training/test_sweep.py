@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -9,28 +10,25 @@ import pytest
 from quarters import made_run
 
 from labkit import project
-from labkit.training import ConfigError, Runs, sweep
-from labkit.training import sweep as sweep_function
-from labkit.training.sweep import full_scale
+from labkit.training import Adam, ConfigError, Runs, full_scale, store, sweep, wanted
+from labkit.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
 def _data(monkeypatch, dataset):
-    module = sys.modules[sweep_function.__module__]
-    monkeypatch.setattr(module, "load", lambda name, validation_fraction: dataset)
+    monkeypatch.setattr(wanted, "load", lambda name, validation_fraction: dataset)
 
 
 @pytest.fixture
 def fits(monkeypatch) -> list[str]:
     """What is trained, in order."""
-    module = sys.modules[sweep_function.__module__]
-    real, trained = module.fit, []
+    real, trained = wanted.fit, []
 
     def counted(*args, description, **options):
         trained.append(description)
         return real(*args, description=description, **options)
 
-    monkeypatch.setattr(module, "fit", counted)
+    monkeypatch.setattr(wanted, "fit", counted)
     return trained
 
 
@@ -43,6 +41,58 @@ def test_nothing_trains_twice(config, fits):
     assert [run.key for run in second["slow again"]] == [run.key for run in first["slow"]][::-1]
 
 
+def test_axes_of_one_config(config, fits):
+    axes = {"optimizer.learning_rate": [0.1, 0.2], "batch_size": [16, 32]}
+    runs = sweep(config, axes, seeds=[0, 1])
+    assert list(runs)[1] == "learning_rate 0.1, batch_size 32"
+    assert len(fits) == 8
+    tried = runs["learning_rate 0.2, batch_size 32"]
+    assert [run.config["seed"] for run in tried] == [0, 1]
+    assert tried[0].config["optimizer"]["learning_rate"] == 0.2
+    # what they have in common with others is not trained again
+    sweep({"base": config, "Adam": config.replace(optimizer=Adam(learning_rate=0.01))})
+    assert len(fits) == 9
+    with pytest.raises(ConfigError, match="give that one"):
+        sweep({"base": config}, axes)
+
+
+def test_a_run_under_two_names_is_trained_once(config, fits):
+    sweep({"first": config, "second": config})
+    assert fits == ["first, seed 0"]
+
+
+def test_an_interrupted_run_is_taken_up(config, fits, monkeypatch):
+    config = config.replace(epochs=4)
+    real = Trainer.step
+
+    def interrupted(self, *args):
+        if self.steps == 14:  # 6 steps an epoch
+            raise KeyboardInterrupt
+        real(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sweep({"only": config})
+    assert len(list(project.runs().glob(".*.unfinished"))) == 1
+    taken = []
+    monkeypatch.setattr(
+        Trainer, "step", lambda self, *args: (taken.append(self.steps), real(self, *args))
+    )
+    sweep({"only": config})
+    assert taken == [*range(12, 24)]
+    assert not list(project.runs().glob(".*.unfinished"))
+
+
+def test_fresh_begins_anew_also_what_was_interrupted(config, dataset, monkeypatch):
+    path = store.unfinished(config, dataset)
+    path.parent.mkdir(parents=True)
+    path.write_text("an older state")
+    assert store.unfinished(config, dataset).exists()
+    monkeypatch.setenv("LABKIT_FRESH", (datetime.now(UTC) + timedelta(minutes=1)).isoformat())
+    assert not store.unfinished(config, dataset).exists()
+
+
 def test_two_processes_train_each_run_once(tmp_path):
     script = tmp_path / "sweep.py"
     script.write_text(
@@ -51,15 +101,14 @@ def test_two_processes_train_each_run_once(tmp_path):
             import sys
             sys.path.insert(0, sys.argv[1])
             from quarters import make_config, make_dataset
-            from labkit.training import sweep as function
-            module = sys.modules[function.__module__]
-            module.load = lambda name, validation_fraction: make_dataset()
-            real = module.fit
+            from labkit.training import sweep, wanted
+            wanted.load = lambda name, validation_fraction: make_dataset()
+            real = wanted.fit
             def told(*args, **options):
                 print("trained", options["description"], flush=True)
                 return real(*args, **options)
-            module.fit = told
-            function({"only": make_config()}, seeds=[0, 1, 2])
+            wanted.fit = told
+            sweep({"only": make_config()}, seeds=[0, 1, 2])
             """
         )
     )
@@ -160,11 +209,8 @@ def test_provenance_names_data_size_seeds_device_and_keys(runs):
 
 
 def test_full_scale_is_all_or_nothing(config, monkeypatch, runs):
-    module = sys.modules[sweep_function.__module__]
     have = {0.1: runs["a"], 0.2: []}
-    monkeypatch.setattr(
-        module.store, "full_scale", lambda config: have[config.optimizer.learning_rate]
-    )
+    monkeypatch.setattr(store, "full_scale", lambda config: have[config.optimizer.learning_rate])
     known = {"a": config}
     assert list(full_scale(known)) == ["a"]
     assert not full_scale(known | {"b": config.replace({"optimizer.learning_rate": 0.2})})

@@ -7,13 +7,31 @@ import torch.nn.functional as F
 from quarters import make_split
 
 from labkit.data import Dataset, Split
-from labkit.data.preprocess import scale
 from labkit.handcalc import Flatten, Linear
 from labkit.models import build
-from labkit.training import SGD, Adam, Augmentation, ConfigError, Trainer, fit
-from labkit.training.trainer import reason_to_stop, validation_intervals
+from labkit.training import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    Augmentation,
+    ConfigError,
+    Constant,
+    Engine,
+    Exponential,
+    RMSprop,
+    Trainer,
+    fit,
+)
+from labkit.training.loop import batches, reason_to_stop, validation_steps
 
 CPU = torch.device("cpu")
+
+
+def scale(images, mean, std):
+    """Written out, for comparison."""
+    return (images.float() / 255 - mean) / std
 
 
 def equal(first: dict, second: dict) -> bool:
@@ -21,7 +39,19 @@ def equal(first: dict, second: dict) -> bool:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("optimizer", [SGD(learning_rate=0.1), Adam(learning_rate=0.01)])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(learning_rate=0.1),
+        SGD(learning_rate=0.02, momentum=0.9, nesterov=True),
+        Adam(learning_rate=0.01),
+        AdamW(learning_rate=0.01),
+        RMSprop(learning_rate=0.003),
+        Adagrad(learning_rate=0.05),
+        Adadelta(),
+    ],
+    ids=lambda it: it.name,
+)
 def test_one_batch_can_be_memorised(config, dataset, optimizer, precision):
     few = {"data.train_images": 16, "optimizer": optimizer, "precision": precision}
     result = fit(config.replace(few, epochs=40), dataset)
@@ -47,8 +77,9 @@ def test_a_step_of_sgd_is_the_textbook_s(config, dataset):
     loss = F.cross_entropy(images @ weight.T + bias, dataset.train.labels[:16])
     (gradient,) = torch.autograd.grad(loss, weight)
 
-    measured = trainer.train_epoch([batch])
-    assert measured.loss == pytest.approx(loss.item(), rel=1e-5)
+    trainer.step(batch)
+    assert trainer.validate()["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert trainer.step_loss[0].item() == pytest.approx(loss.item(), rel=1e-5)
     torch.testing.assert_close(
         trainer.model[1].weight, weight - 0.1 * (gradient + 0.01 * weight), rtol=1e-4, atol=1e-6
     )
@@ -61,7 +92,7 @@ def test_gradients_do_not_pile_up(config, dataset):
     gradients = []
     for _ in range(2):
         trainer.model.load_state_dict(start)
-        trainer.train_epoch([torch.arange(16)])
+        trainer.step(torch.arange(16))
         gradients.append([parameter.grad.clone() for parameter in trainer.model.parameters()])
     for first, second in zip(*gradients, strict=True):
         torch.testing.assert_close(first, second)
@@ -69,7 +100,7 @@ def test_gradients_do_not_pile_up(config, dataset):
 
 def test_evaluate_repeats_itself_and_leaves_the_model_alone(config, dataset):
     trainer = Trainer(config.replace({"augmentation.flip": True}), dataset, CPU)
-    trainer.train_epoch([torch.arange(16)])
+    trainer.step(torch.arange(16))
     before = copy.deepcopy(trainer.model.state_dict())
     first, second = trainer.evaluate(trainer.test), trainer.evaluate(trainer.test)
     assert (first.loss, first.accuracy) == (second.loss, second.accuracy)
@@ -165,16 +196,151 @@ def test_a_run_that_diverges_ends_and_says_so(config, dataset):
 
 
 def test_every_image_is_seen_once_an_epoch(config):
-    parts = list(validation_intervals(config.replace(epochs=2), 90, CPU))
-    assert [len(part) for part in parts] == [3, 3, 3, 3]  # 6 batches, two validations an epoch
-    seen = [torch.cat(parts[0] + parts[1]), torch.cat(parts[2] + parts[3])]
+    every = list(batches(config.replace(epochs=2), 90, CPU))
+    assert [len(batch) for batch in every] == [16, 16, 16, 16, 16, 10] * 2
+    seen = [torch.cat(every[:6]), torch.cat(every[6:])]
     assert all(sorted(epoch.tolist()) == list(range(90)) for epoch in seen)
     assert not torch.equal(*seen)
+    rest = list(batches(config.replace(epochs=2), 90, CPU, skip=7))  # as after a checkpoint
+    assert all(torch.equal(*pair) for pair in zip(rest, every[7:], strict=True))
 
 
-def test_more_validations_than_batches_is_one_each(config):
-    parts = list(validation_intervals(config.replace(epochs=1, validations_per_epoch=99), 40, CPU))
-    assert [len(part) for part in parts] == [1, 1, 1]
+def test_validations_cut_the_epoch_into_equal_parts(config):
+    config = config.replace(epochs=2)
+    assert sorted(validation_steps(config, 6)) == [3, 6, 9, 12]
+    assert sorted(validation_steps(config, 5)) == [2, 5, 7, 10]
+    assert sorted(validation_steps(config.replace(validations_per_epoch=99), 3)) == [*range(1, 7)]
+    assert sorted(validation_steps(config.replace(validate_every=5), 6)) == [5, 10, 12]
+
+
+def test_the_schedule_sets_the_rate_of_every_step(config, dataset):
+    """A step at rate 0.1·0.5 is half the step at 0.1 from the same weights on the same batch."""
+    network = (Flatten(), Linear(192, 4))
+    moved = []
+    for schedule in (Constant(), Exponential(decay=0.5)):
+        torch.manual_seed(0)
+        trainer = Trainer(config.replace(network=network, schedule=schedule), dataset, CPU)
+        start = trainer.weights()["1.weight"]
+        trainer.steps = trainer.steps_per_epoch  # the first of the second epoch
+        trainer.step(torch.arange(16))
+        moved.append(trainer.weights()["1.weight"] - start)
+    torch.testing.assert_close(moved[1], 0.5 * moved[0])
+
+
+def test_label_smoothing_is_the_formula_s(config, dataset):
+    config = config.replace(network=(Flatten(), Linear(192, 4)), label_smoothing=0.2)
+    trainer = Trainer(config, dataset, CPU)
+    images, labels = dataset.train.images[:16], dataset.train.labels[:16]
+    with torch.no_grad():
+        logs = trainer.model(scale(images, 0.5, 0.25)).log_softmax(1)
+    trainer.step(torch.arange(16))
+    hit = logs.gather(1, labels[:, None]).mean()
+    # 1 − ε on the label, ε spread over all classes (Szegedy et al. 2016)
+    assert trainer.step_loss[0].item() == pytest.approx(-(0.8 * hit + 0.2 * logs.mean()).item())
+    unsmoothed = Trainer(config.replace(label_smoothing=0.0), dataset, CPU)
+    assert trainer.evaluate(trainer.test).loss != unsmoothed.step_loss[0]
+    assert unsmoothed.evaluate(unsmoothed.test).loss == pytest.approx(
+        F.cross_entropy(
+            unsmoothed.model(scale(dataset.test.images, 0.5, 0.25)), dataset.test.labels
+        ).item(),
+        rel=1e-5,
+    )
+
+
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_mixed_labels_share_the_loss(config, dataset, mix):
+    config = config.replace({f"augmentation.{mix}": 1.0}, network=(Flatten(), Linear(192, 4)))
+    trainer = Trainer(config, dataset, CPU)
+    images, labels, others, share = mixed = trainer.batch(torch.arange(16))
+    assert 0 < share < 1
+    assert not torch.equal(labels, others)
+    again = trainer.batch(torch.arange(16))
+    assert torch.equal(again.images, images)  # drawn from the step alone
+    logits = trainer.model(images)
+    expected = share * F.cross_entropy(logits, labels) + (1 - share) * F.cross_entropy(
+        logits, others
+    )
+    trainer.step(torch.arange(16))
+    assert trainer.step_loss[0].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert trainer.batch(torch.arange(16)).share != mixed.share
+
+
+def test_a_smaller_crop_is_random_in_training_and_central_in_evaluation(config, dataset):
+    config = config.replace({"augmentation.crop": 6}, network=(Flatten(), Linear(108, 4)))
+    trainer = Trainer(config, dataset, CPU)
+    assert trainer.batch(torch.arange(16)).images.shape == (16, 3, 6, 6)
+    centre = scale(dataset.test.images[..., 1:7, 1:7], 0.5, 0.25)
+    with torch.no_grad():
+        torch.testing.assert_close(trainer.logits(trainer.test), trainer.model(centre))
+    with pytest.raises(ValueError, match="192 does not fit the 108 inputs"):
+        Trainer(config.replace(network=(Flatten(), Linear(192, 4))), dataset, CPU)
+
+
+@pytest.mark.parametrize("preprocessing", ["standardise", "min-max", "robust", "pca", "zca"])
+def test_it_learns_on_preprocessed_images(config, dataset, preprocessing):
+    config = config.replace(
+        {"data.preprocessing": preprocessing, "optimizer": Adam(learning_rate=0.01)}
+    )
+    metrics = fit(config.replace(epochs=15), dataset).metrics
+    assert metrics["train_accuracy"] > 0.9
+
+
+def test_preprocessing_is_fitted_on_the_images_of_the_run(config, dataset):
+    config = config.replace({"data.preprocessing": "min-max", "data.train_images": 20})
+    trainer = Trainer(config, dataset, CPU)
+    ours = dataset.train.images[:20].amax((0, 2, 3))
+    assert not torch.equal(ours, dataset.train.images.amax((0, 2, 3)))
+    top = trainer.preprocessing(ours.view(1, 3, 1, 1))
+    torch.testing.assert_close(top, torch.ones(1, 3, 1, 1))
+
+
+def test_other_splits_are_measured_along_the_way(config, dataset):
+    result = fit(config.replace(also_measure=("train", "test"), epochs=3), dataset)
+    best = next(r for r in result.history if r["step"] == result.metrics["best_step"])
+    for split in ("train", "test"):
+        for metric in ("loss", "accuracy"):
+            assert best[f"measured_{split}_{metric}"] == pytest.approx(
+                result.metrics[f"{split}_{metric}"]
+            )
+    plain = fit(config.replace(epochs=3), dataset)
+    assert equal(plain.weights, result.weights)  # looking changes nothing
+
+
+def test_arrays_hold_every_step_s_loss_and_every_test_image_s_prediction(config, dataset):
+    result = fit(config.replace(epochs=3), dataset)
+    losses = result.arrays["step_loss"]
+    assert len(losses) == result.metrics["steps"] == 18
+    first = result.history[0]  # of three steps of 16 images each
+    assert losses[:3].mean().item() == pytest.approx(first["train_loss"], rel=1e-5)
+    hits = result.arrays["test_predictions"] == dataset.test.labels
+    assert hits.float().mean().item() == pytest.approx(result.metrics["test_accuracy"])
+    assert (result.arrays["test_confidences"] >= 0.25).all()  # the largest of four shares
+
+
+ENGINES = {
+    "default layout": Engine(channels_last=False),
+    "activation first": Engine(pooling_first=False),
+    "unfused": Engine(fused_optimizer=False),
+    "memory given back": Engine(keep_memory=False),
+    "tf32": Engine(tf32=True),
+}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_changes_how_but_not_what(config, dataset, name):
+    config = config.replace(augmentation=Augmentation(crop=8, crop_padding=1, flip=True))
+    reference = fit(config, dataset)
+    other = fit(config, dataset, engine=ENGINES[name])
+    torch.testing.assert_close(
+        other.arrays["step_loss"], reference.arrays["step_loss"], rtol=1e-3, atol=1e-4
+    )
+
+
+def test_a_finished_run_leaves_pytorch_s_switches_as_they_were(config, dataset):
+    before = torch.backends.cudnn.deterministic, torch.backends.cuda.matmul.allow_tf32
+    fit(config, dataset, engine=Engine(tf32=True))
+    after = torch.backends.cudnn.deterministic, torch.backends.cuda.matmul.allow_tf32
+    assert after == before
 
 
 def test_bf16_and_fp32_agree(config, dataset):
@@ -207,7 +373,9 @@ def test_augmentation_changes_training_batches_only(config, dataset):
     flipped.model.load_state_dict(plain.model.state_dict())
     assert plain.evaluate(plain.test).loss == flipped.evaluate(flipped.test).loss
     batch = torch.arange(16)
-    assert plain.train_epoch([batch]).loss != flipped.train_epoch([batch]).loss
+    plain.step(batch)
+    flipped.step(batch)
+    assert plain.step_loss[0] != flipped.step_loss[0]
 
 
 def test_the_made_set_is_learnable_by_no_accident():

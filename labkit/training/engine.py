@@ -1,0 +1,71 @@
+"""How a step is computed, never what: switches that change speed and, at most, rounding.
+
+They are no part of a Config, and so of no record's key. A switch is on where `benchmarks/` shows
+that it pays; `benchmarks/switches.py` turns each off, or on, alone.
+"""
+
+import contextlib
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The switches.
+
+    channels_last: images and weights with the channels innermost, which convolutions read in one
+        piece.
+    pooling_first: max pooling before the activation where the two commute (`labkit.models.build`).
+    fused_optimizer: one kernel for all parameters, where PyTorch has it.
+    keep_memory: glibc keeps freed buffers instead of giving them back to the system and fetching
+        them again, page by page, at every step. For the whole process, from then on.
+    tf32: TensorFloat-32 for float32 products on CUDA (10 bits of mantissa instead of 23).
+    deterministic: on CUDA, the same run gives the same bits.
+    compile: a mode of torch.compile; "reduce-overhead" captures CUDA graphs. None: not at all.
+    """
+
+    channels_last: bool = True
+    pooling_first: bool = True
+    fused_optimizer: bool = True
+    keep_memory: bool = True
+    tf32: bool = False
+    deterministic: bool = True
+    compile: str | None = None
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Of images, activations and weights."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """The switches that are PyTorch's or the process's own, for as long as a run takes."""
+        if self.keep_memory:
+            _keep_memory()
+        before = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = self.tf32
+        try:
+            with torch.backends.cudnn.flags(
+                enabled=True,
+                benchmark=not self.deterministic,
+                deterministic=self.deterministic,
+                allow_tf32=self.tf32,
+            ):
+                yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = before
+
+
+DEFAULT = Engine()
+
+
+def _keep_memory() -> None:
+    """Raise glibc's thresholds for giving memory back; elsewhere nothing is done."""
+    trim_threshold, mmap_threshold = -1, -3  # the parameters' numbers in malloc.h
+    with contextlib.suppress(OSError, AttributeError):  # no glibc
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_threshold, 1 << 30)
+        libc.mallopt(trim_threshold, (1 << 31) - 1)

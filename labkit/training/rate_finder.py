@@ -1,0 +1,80 @@
+"""A learning-rate finder: the loss while the rate rises from step to step.
+
+Smith 2017, arXiv:1506.01186. The steps are those of a run, on its batches; the weights are thrown
+away. A good rate lies before the loss turns upwards, where it still falls steeply.
+"""
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from labkit import progress
+from labkit.data import Dataset
+from labkit.training.config import Config, resolve_device
+from labkit.training.engine import DEFAULT
+from labkit.training.loop import batches
+from labkit.training.strict import ConfigError
+from labkit.training.trainer import Trainer
+
+SMOOTHING = 0.9  # of the running mean that single batches are too noisy without
+DIVERGED = 4.0  # times the lowest loss
+
+
+@dataclass(frozen=True)
+class FoundRates:
+    """`table` has a row per step: `learning_rate`, `loss`, `smoothed_loss`."""
+
+    table: pd.DataFrame
+
+    @property
+    def steepest(self) -> float:
+        """The rate at which the smoothed loss falls fastest per decade: one to begin with."""
+        losses = self.table["smoothed_loss"]
+        falls = losses.diff(-1).iloc[: losses.idxmin() + 1]  # behind the minimum it rises
+        return float(self.table["learning_rate"].iloc[falls.idxmax() if falls.notna().any() else 0])
+
+
+def find_learning_rate(
+    config: Config,
+    dataset: Dataset,
+    *,
+    lowest: float = 1e-5,
+    highest: float = 1.0,
+    steps: int = 100,
+    device: str = "auto",
+) -> FoundRates:
+    """Raise the rate from `lowest` to `highest` in equal factors, one a step, and watch the loss.
+
+    Ends early when the loss is four times the lowest so far, or no number. The Config's own rate
+    and schedule do not matter.
+    """
+    if not 0 < lowest < highest or steps < 2:
+        raise ConfigError(
+            f"lowest {lowest}, highest {highest}, steps {steps}: rates rise from above 0 in at "
+            "least 2 steps"
+        )
+    factor = (highest / lowest) ** (1 / (steps - 1))
+    rows, mean = [], 0.0
+    with torch.random.fork_rng(), DEFAULT.applied():
+        torch.manual_seed(config.seed)
+        per_epoch = math.ceil(
+            len(dataset.train.first(config.data.train_images)) / config.batch_size
+        )
+        config = config.replace(epochs=math.ceil(steps / per_epoch))
+        trainer = Trainer(config, dataset, resolve_device(device))
+        every = batches(config, len(trainer.train), trainer.device)
+        with progress.bar(steps, "learning rates") as bar:
+            for step, batch in zip(range(steps), every, strict=False):
+                rate = lowest * factor**step
+                trainer.step(batch, learning_rate=rate)
+                loss = trainer.step_loss[step].item()
+                mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+                smoothed = mean / (1 - SMOOTHING ** (step + 1))  # the mean began at 0
+                rows.append({"learning_rate": rate, "loss": loss, "smoothed_loss": smoothed})
+                bar.update()
+                lowest_so_far = min(row["smoothed_loss"] for row in rows)
+                if not smoothed <= DIVERGED * lowest_so_far:  # NaN as well
+                    break
+    return FoundRates(pd.DataFrame(rows))

@@ -1,0 +1,64 @@
+"""Frozen, strictly typed descriptions whose mistakes are one readable line each."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class ConfigError(ValueError):
+    """A Config that cannot be: one line for each field, with its value and what is allowed."""
+
+
+class Strict(BaseModel):
+    """A frozen record of typed fields; no field is guessed, converted or ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def __init__(self, **values: Any):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_explain(type(self), error)) from None
+
+    def __repr_args__(self):
+        """Only what is not the default, so that a message shows what was chosen."""
+        for name, field in type(self).model_fields.items():
+            if getattr(self, name) != field.default:
+                yield name, getattr(self, name)
+
+    __str__ = BaseModel.__repr__
+
+
+class Choice(Strict):
+    """A kind of field, such as Optimizer, whose subclasses are what can be chosen."""
+
+    def __init__(self, **values: Any):
+        if type(self) in Choice.__subclasses__():
+            raise ConfigError(f"{type(self).__name__}: give one of {self.choices()}")
+        super().__init__(**values)
+
+    @classmethod
+    def choices(cls) -> str:
+        """The subclasses, as a message names them."""
+        return ", ".join(f"{kind.__name__}(…)" for kind in cls.__subclasses__())
+
+
+def _explain(model: type[Strict], error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"])
+        kind = model.model_fields[field].annotation if field in model.model_fields else None
+        if problem["type"] == "extra_forbidden":
+            allowed = f"unknown; the fields are {', '.join(model.model_fields)}"
+        elif problem["type"] == "missing":
+            allowed = "missing; give it a value"
+        elif isinstance(kind, type) and issubclass(kind, Choice):
+            allowed = f"{problem['input']!r}: give one of {kind.choices()}"
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            allowed = f"{problem['input']!r}: {message[0].lower()}{message[1:]}"
+        if not field:  # several fields that do not go together
+            lines.append(f"{model.__name__}: {message}")
+        else:
+            lines.append(f"{model.__name__}.{field}: {allowed}")
+    return "\n".join(lines)
