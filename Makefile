@@ -7,7 +7,9 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: report test lab bench clean
+BENCH = .venv/bench
+
+.PHONY: report test lab bench bench-accuracy clean
 
 report: $(READY)
 	@$(BIN)/labkit report $(ARGS)
@@ -20,9 +22,16 @@ test: $(READY)
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
-bench: $(READY)
-	$(BIN)/python benchmarks/check_speed.py
-	$(BIN)/python benchmarks/training_speed.py $(ARGS)
+# `ARGS=--quick` for a first look
+bench: $(BENCH)/.ready
+	$(BENCH)/bin/python benchmarks/check_speed.py
+	$(BENCH)/bin/python benchmarks/training_speed.py $(ARGS)
+	$(BENCH)/bin/python benchmarks/step_speed.py $(ARGS)
+	$(BENCH)/bin/python benchmarks/engine_speed.py $(ARGS)
+
+# takes up where it was interrupted
+bench-accuracy: $(BENCH)/.ready
+	$(BENCH)/bin/python benchmarks/accuracy.py $(ARGS)
 
 # keeps what took long: run records (reports/runs) and the data cache
 clean:
@@ -39,3 +48,14 @@ $(READY): pyproject.toml constraints.txt
 	@mkdir -p .venv/etc/jupyter/labconfig
 	@$(BIN)/jupytext-config --settings-file .venv/etc/jupyter/labconfig/default_setting_overrides.json set-default-viewer python
 	@touch $(READY)
+
+# What labkit is measured against, in an environment of its own: what the tests and notebooks run
+# with stays as constraints.txt has it. The .pth file lends it all of .venv, so that torch is the
+# same and is not installed twice.
+$(BENCH)/.ready: $(READY) benchmarks/constraints.txt
+	@echo "Setting up $(BENCH) (once; TensorFlow is large)"
+	@$(BIN)/python -m venv --clear $(BENCH)
+	@for packages in $(BENCH)/lib/python*/site-packages; do \
+		$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >$$packages/base.pth; done
+	$(BENCH)/bin/python -m pip install --disable-pip-version-check --constraint constraints.txt --constraint benchmarks/constraints.txt --editable '.[bench]'
+	@touch $@

@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from labkit.errors import LabkitError, UsageError
 from labkit.training import store
 from labkit.training.checkpoint import History
 from labkit.training.config import Config
+from labkit.training.strict import ConfigError
 from labkit.training.wanted import Wanted
 
 SECONDS_TO_ANSWER = 15  # for a scheduler
@@ -60,7 +62,7 @@ def train(
     """
     by_topic = {f"labkit-{run.key}": run for run in runs}
     news: queue.SimpleQueue = queue.SimpleQueue()  # from Dask's thread to this one, which draws
-    failed: list[tuple[Wanted, BaseException]] = []
+    failed: list[tuple[Wanted, Exception]] = []
     with _client(address) as client, contextlib.closing(progress.Relay()) as relay:
         resources = _resources(client)
         waiting = {}
@@ -89,20 +91,30 @@ def train(
                     on_validation(about, content)
             for future in [future for future in waiting if future.done()]:
                 run = waiting.pop(future)
-                if future.status == "finished":
-                    store.unpack(*future.result())
+                try:
+                    store.unpack(*_record_of(future))
                     finished()
-                else:
-                    failed.append((run, future.exception()))
+                except Exception as error:
+                    failed.append((run, error))
     if failed:
         run, error = failed[0]
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        if type(error).__name__ == "KilledWorker":
-            raise LabkitError(
-                f"{run.description}{more}: every worker that tried it died, most often for want of "
-                "memory; give the workers more of it, or start fewer of them"
-            ) from error
-        raise error
+        raise LabkitError(f"{run.description}{more}: {error}") from error
+
+
+def _record_of(future) -> tuple[str, dict[str, bytes]]:
+    from distributed.scheduler import KilledWorker
+
+    try:
+        name, files = future.result()
+    except KilledWorker as error:
+        raise LabkitError(
+            "every worker that tried it died, most often for want of memory; give the workers more "
+            "of it, or start fewer of them"
+        ) from error
+    if name is None:  # then `files` says why
+        raise LabkitError(files)
+    return name, files
 
 
 @contextlib.contextmanager
@@ -148,17 +160,23 @@ def _identity(run: Wanted) -> str:
 
 def _train_here(
     config: Config, device: str, identity: str, topic: str
-) -> tuple[str, dict[str, bytes]]:
-    """On the worker: train one run; gives the name and the files of its record."""
+) -> tuple[str | None, dict[str, bytes] | str]:
+    """On the worker: train one run; gives the name and the files of its record, or else None and
+    what went wrong: an exception that cannot be sent would leave the client waiting."""
     from distributed import get_worker
 
     worker = get_worker()
-    run = Wanted(topic, config, device)
-    if _identity(run) != identity:
-        raise LabkitError(
-            f"the worker {worker.name} has another labkit or other data than this machine, so its "
-            "results would not be the same; bring it up to date and start it again"
-        )
-    with progress.sent_to(lambda state: worker.log_event(topic, ("bar", state))):
-        made = run.trained(lambda history: worker.log_event(topic, ("history", history)))
-    return made.key, store.pack(made)
+    try:
+        run = Wanted(topic, config, device)
+        if _identity(run) != identity:
+            return None, (
+                f"the worker {worker.name} has another labkit or other data than this machine, so "
+                "its results would not be the same; bring it up to date and start it again"
+            )
+        with progress.sent_to(lambda state: worker.log_event(topic, ("bar", state))):
+            made = run.trained(lambda history: worker.log_event(topic, ("history", history)))
+        return made.key, store.pack(made)
+    except (LabkitError, ConfigError) as error:
+        return None, str(error)
+    except Exception:
+        return None, f"it failed on the worker {worker.name}:\n{traceback.format_exc()}"
