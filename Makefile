@@ -27,6 +27,7 @@ bench: $(BENCH)/.ready
 	$(BENCH)/bin/python benchmarks/check_speed.py
 	$(BENCH)/bin/python benchmarks/training_speed.py $(ARGS)
 	$(BENCH)/bin/python benchmarks/step_speed.py $(ARGS)
+	$(BENCH)/bin/python benchmarks/switches.py $(ARGS)
 	$(BENCH)/bin/python benchmarks/engine_speed.py $(ARGS)
 
 # takes up where it was interrupted

@@ -204,14 +204,14 @@ def wrong_predictions(
 
 
 def learning_rates(found: FoundRates) -> Figure:
-    """What the learning-rate finder saw: the loss against the rate, and where it falls steepest."""
+    """What the learning-rate finder saw: the loss against the rate, and the rate it suggests."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH * 0.7, 2.4))
         axes = figure.subplots()
         rates, losses = found.table["learning_rate"], found.table["smoothed_loss"]
         axes.plot(rates, found.table["loss"], color="#bbbbbb", linewidth=0.7, label="each batch")
         axes.plot(rates, losses, color=COLOURS[0], label="running mean")
-        axes.axvline(found.steepest, color="black", linestyle=":", label="steepest fall")
+        axes.axvline(found.suggested, color="black", linestyle=":", label="suggested")
         axes.set_xscale("log")
         axes.set_ylim(top=min(found.table["loss"].max(), 2 * losses.iloc[0]))
         axes.set_xlabel("learning rate")

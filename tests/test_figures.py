@@ -2,12 +2,13 @@ import re
 
 import pandas as pd
 import pytest
+import torch
 from matplotlib.figure import Figure
-from quarters import made_run
+from quarters import made_run, make_dataset
 
 from labkit import figures
 from labkit.handcalc import avg_pool, convolve, cross_correlate
-from labkit.training import Run, Runs
+from labkit.training import FoundRates, Run, Runs
 
 
 def drawn_run(seed: int, accuracy: float) -> Run:
@@ -210,3 +211,83 @@ def test_a_drawing_too_large_to_read_is_an_error_at_once():
         figures.windows(small, [(0, 0)] * 9)
     with pytest.raises(ValueError, match=r"no entry \(3, 0\)"):
         figures.windows(small, (3, 0))
+
+
+def test_a_confusion_matrix_adds_the_seeds_and_gives_rates_by_row():
+    runs = [
+        made_run("k1", 0, test_confusion=[[8, 2], [1, 4]]),
+        made_run("k2", 1, test_confusion=[[9, 1], [0, 5]]),
+    ]
+    rates = texts(figures.confusion_matrix(runs, ["cat", "dog"]))
+    assert rates == ["85", "15", "10", "90"]  # 17 of 20, 3 of 20, 1 of 10, 9 of 10
+    counts = texts(figures.confusion_matrix(runs, ["cat", "dog"], rates=False))
+    assert counts == ["17", "3", "1", "9"]
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+@pytest.fixture
+def judged():
+    """A run that took the first two of the dataset's four test images of class 0 for class 1."""
+    dataset = make_dataset()
+    test = dataset.test.first(20)
+    predictions = test.labels.clone()
+    wrong = (test.labels == 0).nonzero().flatten()[:2]
+    predictions[wrong] = 1
+    other = (test.labels == 2).nonzero().flatten()[:1]
+    predictions[other] = 3
+    confidences = torch.linspace(0.3, 0.9, 20).half()
+    run = made_run("k", 0)
+    run.__dict__["arrays"] = {"test_predictions": predictions, "test_confidences": confidences}
+    return run, dataset, [*wrong.tolist(), *other.tolist()]
+
+
+def titles(figure: Figure) -> list[str]:
+    return [axes.get_title() for axes in figure.axes if axes.get_title()]
+
+
+def test_wrong_predictions_are_the_wrong_ones_the_surest_first(judged):
+    run, dataset, wrong = judged
+    shown = titles(figures.wrong_predictions(run, dataset))
+    assert len(shown) == 3
+    sure = [float(title.split(", ")[1]) for title in shown]
+    assert sure == sorted(sure, reverse=True)
+    assert sorted(title.split(",")[0] for title in shown) == ["a → b", "a → b", "c → d"]
+    surest = max(wrong)
+    image = figures.wrong_predictions(run, dataset).axes[0].images[0]
+    shown = torch.as_tensor(image.get_array())
+    torch.testing.assert_close(shown, dataset.test.images[surest].permute(1, 2, 0) / 255)
+
+
+def test_wrong_predictions_of_one_pair(judged):
+    run, dataset, _ = judged
+    assert len(titles(figures.wrong_predictions(run, dataset, pair=("c", "d")))) == 1
+    with pytest.raises(ValueError, match="no class 'frog'; there are a, b, c, d"):
+        figures.wrong_predictions(run, dataset, pair=("frog", "a"))
+    with pytest.raises(ValueError, match="no pictures"):
+        figures.wrong_predictions(run, dataset, pair=("b", "a"))
+
+
+def test_pictures_are_grey_or_in_colour_bytes_or_numbers():
+    grey = figures.pictures(torch.full((2, 1, 4, 4), 0.5), columns=2)
+    assert grey.axes[0].images[0].get_array().shape == (4, 4, 3)
+    colour = figures.pictures(torch.full((3, 3, 4, 4), 255, dtype=torch.uint8), columns=2)
+    assert len(colour.axes) == 4
+    assert colour.axes[2].images[0].get_array().max() == 1.0
+
+
+def test_the_learning_rate_finder_s_figure_marks_its_suggestion():
+    table = pd.DataFrame(
+        {
+            "learning_rate": [1e-4, 1e-3, 1e-2, 1e-1, 1.0],
+            "loss": [2.3, 2.2, 1.2, 1.0, 9.0],
+            "smoothed_loss": [2.3, 2.2, 1.2, 1.0, 9.0],
+        }
+    )
+    found = FoundRates(table)
+    assert found.suggested == pytest.approx(1e-2)  # a tenth of where it is lowest
+    axes = figures.learning_rates(found).axes[0]
+    assert axes.get_xscale() == "log"
+    assert any(list(line.get_xdata()) == [found.suggested] * 2 for line in axes.lines)
