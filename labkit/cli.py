@@ -7,6 +7,7 @@ Exit status: 0 all went well, 1 something failed, 2 what was asked for cannot be
 import contextlib
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -225,10 +226,11 @@ def show(key):
     run = records.named(key)
     click.echo(f"{run.summary()}\n{run.folder}\n")
     metrics = {name: value for name, value in run.metrics.items() if name != "test_confusion"}
+    environment = {name: value for name, value in run.environment.items() if name != "sha256"}
     for title, entries in (
         ("config", records.flat(run.config)),
         ("metrics", metrics),
-        ("environment", records.flat(run.environment)),
+        ("environment", records.flat(environment)),
     ):
         click.echo(title)
         for name, value in entries.items():
@@ -250,8 +252,11 @@ def compare(keys, output):
     from labkit.training import Runs, records
 
     chosen = [records.named(key) for key in keys]
-    click.echo(records.differences(chosen).to_string())
     click.echo(records.results(chosen).round(4).to_string())
+    for name, row in records.differences(chosen).iterrows():
+        click.echo(f"{name}")
+        for key, value in row.items():
+            click.echo(textwrap.fill(f"{key}  {value}", 100, subsequent_indent=" " * 18))
     path = output or project.root() / "reports" / "build" / "compare.svg"
     path.parent.mkdir(parents=True, exist_ok=True)
     figures.learning_curves(Runs({run.key: [run] for run in chosen})).savefig(path)
@@ -294,15 +299,15 @@ def commit():
 @contextlib.contextmanager
 def _training_on(jobs, scheduler):
     """Let the runs of the kernels started meanwhile be trained as asked for."""
-    if scheduler:
-        os.environ["LABKIT_SCHEDULER"] = scheduler
-    if not (jobs and jobs > 1) or scheduler:
+    if not scheduler and (jobs or 1) == 1:
         yield
         return
-    from labkit.training import cluster  # not for a report that trains nothing
+    from labkit.training import cluster  # imports what a report without runs can spare
 
-    with cluster.local(jobs) as address:  # one for all notebooks
-        os.environ["LABKIT_SCHEDULER"] = address
+    if scheduler:
+        cluster.check(scheduler)  # here, where it is one line, and not in a notebook's cell
+    with contextlib.nullcontext(scheduler) if scheduler else cluster.local(jobs) as address:
+        os.environ["LABKIT_SCHEDULER"] = address  # the kernels inherit it
         yield
 
 

@@ -27,6 +27,7 @@ def bar(total: int, description: str, *, unit: str = "step", done: int = 0):
     """
     options = {"total": total, "desc": description, "unit": unit, "unit_scale": unit == "B"}
     options["initial"] = done
+    options["leave"] = None  # a bar within another makes room for the next
     send = getattr(_here, "send", None) or (_to_parent if os.environ.get(RELAY_VARIABLE) else None)
     if send:
         return _RelayedBar(**options, file=io.StringIO(), mininterval=0.25, send=send)

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import queue
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +49,12 @@ def local(jobs: int) -> Iterator[str]:
         env={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
     ) as cluster:
         yield cluster.scheduler_address
+
+
+def check(address: str) -> None:
+    """Raise UsageError unless a scheduler answers at `address`, with workers that can train."""
+    with _client(address):
+        pass
 
 
 def train(
@@ -130,7 +137,8 @@ def _client(address: str) -> Iterator[Any]:
         ) from None
     with client:
         if not _workers(client):
-            print(f"waiting for workers: start them with `dask worker {address} --nthreads 1`")
+            how = f"dask worker {address} --nthreads 1"
+            print(f"waiting for workers; start them with `{how}`", file=sys.stderr, flush=True)
             client.wait_for_workers(1)
         for worker in _workers(client).values():
             # the random state of PyTorch is the process's own

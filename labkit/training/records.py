@@ -45,16 +45,17 @@ def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def differences(runs: Sequence[Run]) -> pd.DataFrame:
     """What differs between the Configs of `runs`: a row per field, a column per run.
 
-    Of networks that differ only the layers that not all have are named.
+    A field that a run's Config does not have is `–`. Of networks that differ only those layers are
+    named that not all have.
     """
     configs = {run.key: flat(run.config) for run in runs}
     layers = {run.key: run.config["network"] for run in runs}
     for key, config in configs.items():
         own = [it for it in layers[key] if not all(it in others for others in layers.values())]
         config["network"] = " → ".join(own) or f"{len(layers[key])} layers"
-    table = pd.DataFrame(configs)
+    table = pd.DataFrame(configs, dtype=object)
     different = table.apply(lambda row: row.map(str).nunique() > 1, axis=1)
-    return table[different]
+    return table[different].fillna("–")
 
 
 def results(runs: Sequence[Run]) -> pd.DataFrame:

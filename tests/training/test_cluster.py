@@ -191,6 +191,15 @@ def test_a_scheduler_that_is_not_there(config, start_cluster, monkeypatch):
         sweep({"only": config}, scheduler="tcp://127.0.0.1:9")
 
 
+def test_the_command_line_says_so_before_anything_runs(mini, labkit, monkeypatch):
+    monkeypatch.setattr("labkit.training.cluster.SECONDS_TO_ANSWER", 1)
+    status, _, err = labkit("report", "--scheduler", "tcp://127.0.0.1:9")
+    assert status == 2
+    assert err.startswith("labkit: no Dask scheduler answers at 'tcp://127.0.0.1:9'")
+    assert err.count("\n") == 1
+    assert not (mini / "reports" / "build").exists()
+
+
 def test_a_worker_that_would_mix_runs_is_refused(config, start_cluster):
     cluster = start_cluster()
     cluster.start("worker", cluster.address, "--nthreads", "2", "--no-nanny", "--no-dashboard")

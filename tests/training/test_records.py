@@ -91,7 +91,8 @@ class TestCommandLine:
         keys = [run.key for run in two]
         status, out, _ = labkit("runs", "compare", *keys, "--output", picture)
         assert status == 0
-        assert "optimizer.name" in out
+        assert f"optimizer.name\n{keys[0]}  SGD\n{keys[1]}  Adam\n" in out
+        assert f"optimizer.momentum\n{keys[0]}  0.0\n{keys[1]}  –\n" in out
         assert "batch_size" not in out
         assert all(key in picture.read_text() for key in keys)
 
