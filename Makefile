@@ -17,7 +17,8 @@ report: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest $(ARGS)
+	@# a process per core, each with one thread; a file's tests share what they set up
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks

@@ -29,10 +29,16 @@ _output = click.option(
 
 
 _jobs = click.option(
-    "--jobs", type=click.IntRange(min=1), help="Train so many runs at a time (default: 1)."
+    "--jobs",
+    type=click.IntRange(min=1),
+    envvar="LABKIT_JOBS",
+    help="Train so many runs at a time (default: 1).",
 )
 _scheduler = click.option(
-    "--scheduler", metavar="ADDRESS", help="Train on the Dask cluster at this address (tcp://…)."
+    "--scheduler",
+    metavar="ADDRESS",
+    envvar="LABKIT_SCHEDULER",
+    help="Train on the Dask cluster at this address (tcp://…).",
 )
 
 
@@ -307,8 +313,14 @@ def _training_on(jobs, scheduler):
     if scheduler:
         cluster.check(scheduler)  # here, where it is one line, and not in a notebook's cell
     with contextlib.nullcontext(scheduler) if scheduler else cluster.local(jobs) as address:
+        before = os.environ.get("LABKIT_SCHEDULER")
         os.environ["LABKIT_SCHEDULER"] = address  # the kernels inherit it
-        yield
+        try:
+            yield
+        finally:
+            os.environ.pop("LABKIT_SCHEDULER")
+            if before:
+                os.environ["LABKIT_SCHEDULER"] = before
 
 
 def _finish(made):

@@ -69,6 +69,8 @@ def learning_curves(
 ) -> Figure:
     """Metrics during training against epochs, one panel each; a colour per name, a line per split.
 
+    Splits are "train", "validation", and what `Config.also_measure` has measured as well:
+    "measured_train", "measured_test".
     Thin lines are single seeds; the thick one is their mean, as far as all of them go (a mean over
     the seeds that did not stop early would seem to turn). Training values are means over the steps
     since the validation before, taken while the weights still moved.
@@ -80,6 +82,7 @@ def learning_curves(
         for panel, metric in zip(panels, metrics, strict=True):
             for colour, (name, group) in zip(_colours(len(runs)), runs.items(), strict=True):
                 for split in splits:
+                    label = split.replace("measured_test", "test").replace("_", " ")
                     curves = pd.concat(
                         [run.history.set_index("epoch")[f"{split}_{metric}"] for run in group],
                         axis=1,
@@ -90,7 +93,7 @@ def learning_curves(
                         together,
                         dashes[split],
                         color=colour,
-                        label=f"{name}, {split}" if len(runs) > 1 else split,
+                        label=f"{name}, {label}" if len(runs) > 1 else label,
                     )
                     if len(group) > 1:
                         panel.plot(curves, dashes[split], color=colour, alpha=0.35, linewidth=0.7)

@@ -213,6 +213,15 @@ def test_a_drawing_too_large_to_read_is_an_error_at_once():
         figures.windows(small, (3, 0))
 
 
+def test_what_was_measured_as_well_is_drawn_under_its_name():
+    run = drawn_run(0, 0.7)
+    run.history["measured_test_loss"] = [1.6, 1.3]
+    figure = figures.learning_curves(Runs({"a": [run]}), ["loss"], ["train", "measured_test"])
+    (panel,) = figure.axes
+    assert [line.get_label() for line in panel.lines] == ["train", "test"]
+    assert list(panel.lines[1].get_ydata()) == [1.6, 1.3]
+
+
 def test_a_confusion_matrix_adds_the_seeds_and_gives_rates_by_row():
     runs = [
         made_run("k1", 0, test_confusion=[[8, 2], [1, 4]]),

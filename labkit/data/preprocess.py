@@ -106,7 +106,7 @@ def fit(
             "give the uint8 images of the training set"
         )
     if method == "fixed":
-        return Affine(255 * mean, 255 * std)
+        return Affine(float(255 * mean), float(255 * std))
     if method in ("pca", "zca"):
         return _whitening(method, images, epsilon)
     if not len(images):

@@ -84,7 +84,6 @@ _MODULES = {
     layers.LogSoftmax: lambda _: nn.LogSoftmax(dim=1),
     layers.Dropout: lambda dropout: nn.Dropout(dropout.p),
     layers.Flatten: lambda _: nn.Flatten(),
-    layers.Residual: lambda block: Residual(build(block.body), build(block.shortcut)),
 }
 
 
@@ -106,7 +105,14 @@ def build(network: Iterable[Layer], *, pooling_first: bool = True) -> nn.Sequent
         for place, (first, second) in enumerate(pairwise(list(order))):
             if _never_falls(first) and isinstance(second, MaxPool2d):
                 order[place], order[place + 1] = second, first
-    return nn.Sequential(*(_MODULES[type(layer)](layer) for layer in order))
+    return nn.Sequential(*(_module(layer, pooling_first) for layer in order))
+
+
+def _module(layer: Layer, pooling_first: bool) -> nn.Module:
+    if isinstance(layer, layers.Residual):
+        parts = (layer.body, layer.shortcut)
+        return Residual(*(build(part, pooling_first=pooling_first) for part in parts))
+    return _MODULES[type(layer)](layer)
 
 
 def _never_falls(layer: Layer) -> bool:

@@ -1,6 +1,15 @@
 """The convolutional networks of the reports, each a list of layers for `labkit.models.build`."""
 
-from labkit.handcalc.layers import BatchNorm2d, Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU
+from labkit.handcalc.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    ReLU,
+)
 
 
 def tdt4265_first() -> tuple[Layer, ...]:
@@ -48,13 +57,26 @@ def tdt4265_improved(
     return (*blocks, Flatten(), Linear(features, 128), activation(), Linear(128, 10))
 
 
-def rdfia() -> tuple[Layer, ...]:
-    """The base network of the RDFIA practical for 3×32×32 images: 1,191,170 parameters."""
+def rdfia(
+    *, dropout: float = 0.0, batch_norm: bool = False, ceil_mode: bool = False
+) -> tuple[Layer, ...]:
+    """The network of the RDFIA practical for 3×32×32 images: 1,191,170 parameters.
+
+    The sheet's variants: dropout at this rate between the fully connected layers, batch
+    normalisation after each convolution, and the third pooling in ceil mode, with which images of
+    28×28 lead to the same 64 × 4 × 4.
+    """
+
+    def block(in_channels: int, out_channels: int, pooling: Layer) -> tuple[Layer, ...]:
+        norm = (BatchNorm2d(out_channels),) if batch_norm else ()
+        return Conv2d(in_channels, out_channels, 5, padding=2), *norm, ReLU(), pooling
+
     return (
-        *(Conv2d(3, 32, 5, padding=2), ReLU(), MaxPool2d(2)),  # 32 × 16 × 16
-        *(Conv2d(32, 64, 5, padding=2), ReLU(), MaxPool2d(2)),  # 64 × 8 × 8
-        *(Conv2d(64, 64, 5, padding=2), ReLU(), MaxPool2d(2)),  # 64 × 4 × 4
+        *block(3, 32, MaxPool2d(2)),  # 32 × 16 × 16
+        *block(32, 64, MaxPool2d(2)),  # 64 × 8 × 8
+        *block(64, 64, MaxPool2d(2, ceil_mode=ceil_mode)),  # 64 × 4 × 4
         Flatten(),
         *(Linear(64 * 4 * 4, 1000), ReLU()),
+        *((Dropout(dropout),) if dropout else ()),
         Linear(1000, 10),
     )

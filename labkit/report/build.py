@@ -82,7 +82,8 @@ def report(
     chosen = {source: execute.settings(source, profile) for source in sources}
     folder = _folder(output) / profile
     if fresh:  # the kernels inherit it
-        os.environ["LABKIT_FRESH"] = datetime.now(UTC).isoformat()
+        # to the second, as records are dated
+        os.environ["LABKIT_FRESH"] = datetime.now(UTC).isoformat(timespec="seconds")
 
     parts = [_executed(source, chosen[source], folder, fresh) for source in sources]
     name = "-".join(courses) or "report"

@@ -6,6 +6,7 @@ order of the images and the learning rate are functions of the seed and the step
 all that they need.
 """
 
+import hashlib
 import json
 import math
 import sys
@@ -39,8 +40,8 @@ class Progress:
         row = {"step": trainer.steps, "epoch": epoch, **measured, "seconds": self.seconds}
         self.history.append(row)
         loss = row["validation_loss"]
-        # without a validation split the last is the best
-        if not self.best_step or not len(trainer.validation) or loss < self.best_loss:
+        # without a validation split the last is the best; any number is better than none
+        if not len(trainer.validation) or math.isnan(self.best_loss) or loss < self.best_loss:
             self.best_loss, self.best_step = loss, trainer.steps
             trainer.keep_best()
         return row
@@ -59,29 +60,29 @@ def save(path: Path, trainer: Trainer, done: Progress) -> None:
     for index, state in trainer.optimizer.state_dict()["state"].items():
         tensors |= _named(f"optimizer.{index}", {k: v for k, v in state.items() if _is_tensor(v)})
         numbers[str(index)] = {k: v for k, v in state.items() if not _is_tensor(v)}
-    about = {"steps": trainer.steps, "done": asdict(done), "optimizer": numbers}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    about = {
+        "steps": trainer.steps,
+        "done": asdict(done),
+        "optimizer": numbers,
+        "sha256": _checksum(tensors),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.tmp")
-    safetensors.torch.save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        beside,
-        metadata={"labkit": json.dumps(about)},
-    )
+    safetensors.torch.save_file(tensors, beside, metadata={"labkit": json.dumps(about)})
     beside.replace(path)
 
 
 def load(path: Path, trainer: Trainer) -> Progress | None:
     """Bring `trainer` into the state saved at `path`; None where there is no state.
 
-    A file that cannot be read is set aside and reported.
+    A file that is damaged is set aside and reported.
     """
     if not path.exists():
         return None
     try:
-        tensors = safetensors.torch.load_file(path)
-        with safetensors.safe_open(path, "pt") as file:
-            about = json.loads(file.metadata()["labkit"])
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        tensors, about = _read(path)
+    except ValueError as error:
         aside = Path(tempfile.mkdtemp(prefix=f"damaged-{path.name.strip('.')}-", dir=path.parent))
         path.rename(aside / path.name)
         print(
@@ -100,6 +101,27 @@ def load(path: Path, trainer: Trainer) -> Progress | None:
     _load_optimizer(trainer, tensors, about["optimizer"])
     _set_random_states(trainer, _part("random", tensors))
     return done
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """The tensors and the rest; ValueError if they are not what was saved."""
+    try:
+        tensors = safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["labkit"])
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise ValueError(error) from None
+    if about["sha256"] != _checksum(tensors):
+        raise ValueError("its checksum is another")
+    return tensors, about
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _load_optimizer(trainer: Trainer, tensors: dict[str, Tensor], numbers: dict) -> None:

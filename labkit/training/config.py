@@ -76,7 +76,9 @@ class Config(Strict):
     """
 
     # by its repr, the shortest expression that makes the layer
-    network: tuple[Annotated[InstanceOf[Layer], PlainSerializer(repr)], ...]
+    network: Annotated[
+        tuple[Annotated[InstanceOf[Layer], PlainSerializer(repr)], ...], Field(min_length=1)
+    ]
     optimizer: SerializeAsAny[InstanceOf[Optimizer]]
     schedule: SerializeAsAny[InstanceOf[Schedule]] = Constant()
     data: Data = Data()
@@ -86,14 +88,21 @@ class Config(Strict):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the training loss alone
     validations_per_epoch: PositiveInt = 2
     validate_every: PositiveInt | None = None  # so many steps, in place of validations_per_epoch
-    early_stop: PositiveInt | None = None  # counted in validations, see trainer.reason_to_stop
+    early_stop: Annotated[int, Field(ge=2)] | None = (
+        None  # counted in validations, see trainer.reason_to_stop
+    )
     # splits measured at every validation as well, in evaluation mode, for the history
     also_measure: tuple[Literal["train", "test"], ...] = ()
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
     @model_validator(mode="after")
     def _combines(self):
+        if self.early_stop and not self.data.validation_fraction:
+            raise ValueError(
+                "early_stop counts validations, and data.validation_fraction is 0; raise it, or "
+                "leave early_stop None"
+            )
         lost = {"pca": ("crop", "flip", "rotation", "colour_jitter"), "zca": ("colour_jitter",)}
         for name in lost.get(self.data.preprocessing, ()):
             if getattr(self.augmentation, name):
@@ -121,19 +130,18 @@ def grid(base: Config, axes: Mapping[str, Iterable[Any]]) -> dict[str, Config]:
     >>> list(grid(base, {"optimizer.learning_rate": [0.1, 0.01], "batch_size": [32]}))
     ['learning_rate 0.1, batch_size 32', 'learning_rate 0.01, batch_size 32']
     """
+    for path, values in axes.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise ConfigError(f"axis {path}: {values!r}: give a list of values")
     axes = {path: list(values) for path, values in axes.items()}
     configs = {}
     for values in product(*axes.values()):
         changes = dict(zip(axes, values, strict=True))
-        names = (f"{path.split('.')[-1]} {_short(value)}" for path, value in changes.items())
+        names = (f"{path.split('.')[-1]} {value}" for path, value in changes.items())
         configs[", ".join(names)] = base.replace(changes)
     if len(configs) < math.prod(map(len, axes.values())):
         raise ConfigError(f"axes {', '.join(axes)}: a value occurs twice; give each once")
     return configs
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _replaced(model: Strict, changes: Mapping[str, Any]) -> Strict:
@@ -146,7 +154,10 @@ def _replaced(model: Strict, changes: Mapping[str, Any]) -> Strict:
         else:  # an unknown name as well: the strict constructor refuses it by name
             values[name] = value
     for name, deeper in inner.items():
-        if not isinstance(values.get(name), Strict):
+        if name not in values:
+            names = ", ".join(values)
+            raise ConfigError(f"{type(model).__name__}.{name}: unknown; the fields are {names}")
+        if not isinstance(values[name], Strict):
             path = f"{name}.{next(iter(deeper))}"
             raise ConfigError(f"{type(model).__name__}.{path}: {name} has no fields")
         values[name] = _replaced(values[name], deeper)
@@ -161,7 +172,10 @@ def resolve_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"device {name!r}: CUDA sees no GPU here; use 'cpu' or 'auto'")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device {name!r}: give 'cpu', 'cuda', 'cuda:1' or 'auto'") from None
 
 
 def resolve_precision(precision: str, device: torch.device) -> Literal["bf16", "fp32"]:

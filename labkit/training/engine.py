@@ -23,7 +23,8 @@ class Engine:
     keep_memory: glibc keeps freed buffers instead of giving them back to the system and fetching
         them again, page by page, at every step. For the whole process, from then on.
     tf32: TensorFloat-32 for float32 products on CUDA (10 bits of mantissa instead of 23).
-    deterministic: on CUDA, the same run gives the same bits.
+    deterministic: on CUDA, convolutions that give the same bits each time. Some other layers'
+        gradients (overlapping max pooling) have no such form there.
     compile: a mode of torch.compile; "reduce-overhead" captures CUDA graphs. None: not at all.
     """
 

@@ -55,12 +55,15 @@ def fit(
     over every image of the split as the Config sizes it, without augmentation.
 
     With `save_to` the state is saved there after every epoch and every minute; if a state of this
-    run is there already, training goes on from it, and ends with the same bits on the same machine.
+    run is there already, training goes on from it, and ends with the same bits, on the same machine
+    with as many threads.
     """
     # a run is its seed: what this process drew before must not reach it, nor the other way round
-    with torch.random.fork_rng(), engine.applied():
+    place = resolve_device(device)
+    gpus = [place] if place.type == "cuda" else []
+    with torch.random.fork_rng(gpus), engine.applied():
         torch.manual_seed(config.seed)
-        trainer = Trainer(config, dataset, resolve_device(device), engine)
+        trainer = Trainer(config, dataset, place, engine)
         done = (save_to and checkpoint.load(save_to, trainer)) or Progress()
         validations = validation_steps(config, trainer.steps_per_epoch)
         started = time.perf_counter() - done.seconds

@@ -55,13 +55,15 @@ def find_learning_rate(
         )
     factor = (highest / lowest) ** (1 / (steps - 1))
     rows, mean = [], 0.0
-    with torch.random.fork_rng(), DEFAULT.applied():
+    place = resolve_device(device)
+    gpus = [place] if place.type == "cuda" else []
+    with torch.random.fork_rng(gpus), DEFAULT.applied():
         torch.manual_seed(config.seed)
         per_epoch = math.ceil(
             len(dataset.train.first(config.data.train_images)) / config.batch_size
         )
         config = config.replace(epochs=math.ceil(steps / per_epoch))
-        trainer = Trainer(config, dataset, resolve_device(device))
+        trainer = Trainer(config, dataset, place)
         every = batches(config, len(trainer.train), trainer.device)
         with progress.bar(steps, "learning rates") as bar:
             for step, batch in zip(range(steps), every, strict=False):

@@ -87,8 +87,10 @@ class Prunable:
 def prunable(*, unfinished: bool = False) -> list[Prunable]:
     """What can go: what killed processes left half-written, records that the present code no
     longer finds because the trainer was edited since, and states of runs that are finished; with
-    `unfinished` those of all others as well. What a running process holds stays, and so does what
-    was set aside as damaged.
+    `unfinished` those of all others as well.
+
+    What a running process holds stays, and so do full-scale records that are not committed yet, and
+    what was set aside as damaged.
     """
     return [found for found in _prunable(unfinished) if not _in_use(found.path)]
 
@@ -96,7 +98,8 @@ def prunable(*, unfinished: bool = False) -> list[Prunable]:
 def _prunable(unfinished: bool) -> Iterator[Prunable]:
     folder = project.runs()
     for run in store.local_runs():
-        if not store.is_current(run):
+        kept_for_commit = store.is_full_scale(run) and not store.is_committed(run)
+        if not store.is_current(run) and not kept_for_commit:
             yield Prunable(run.folder, "made by a trainer that was edited since")
     for path in sorted(folder.glob(".*")):
         if path.is_dir() or path.suffix == ".tmp":
@@ -111,7 +114,10 @@ def _prunable(unfinished: bool) -> Iterator[Prunable]:
 def _in_use(path: Path) -> bool:
     """Whether a process holds the lock of the run that `path` belongs to."""
     key = path.name.strip(".").split("-")[0].split(".")[0]
-    lock = FileLock(project.runs() / f".{key}.lock", timeout=0)
+    path = project.runs() / f".{key}.lock"
+    if not path.exists():
+        return False
+    lock = FileLock(path, timeout=0)
     try:
         with lock:
             return False

@@ -50,7 +50,10 @@ _DECISIVE = (
     "data/augment.py",
     "data/datasets.py",
     "data/preprocess.py",
+    "handcalc/layers.py",
+    "handcalc/shapes.py",
     "models/builder.py",
+    "training/checkpoint.py",
     "training/loop.py",
     "training/metrics.py",
     "training/optimizers.py",
@@ -169,17 +172,21 @@ def save(config: Config, dataset: Dataset, result: Result, device: str = "auto")
 
 def pack(run: Run) -> dict[str, bytes]:
     """The files of a record, to be sent to where `unpack` files them."""
-    return {path.name: path.read_bytes() for path in sorted(run.folder.iterdir())}
+    files = [path for path in sorted(run.folder.iterdir()) if path.is_file()]
+    return {path.name: path.read_bytes() for path in files}
 
 
 def unpack(name: str, files: Mapping[str, bytes]) -> Run:
-    """File the record `name` that was made elsewhere, unless it is here already."""
+    """File the record `name` that was made elsewhere, unless it is here already, and fresh."""
     folder = project.runs() / name
-    if not folder.exists():
-        with _whole(folder) as beside:
-            for each, content in files.items():
-                (beside / each).write_bytes(content)
-    return read(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(project.runs() / f".{name}.lock"):
+        _set_aside_damaged(folder)
+        if not folder.exists() or not _is_fresh(read(folder)):
+            with _whole(folder) as beside:
+                for each, content in files.items():
+                    (beside / each).write_bytes(content)
+        return read(folder)
 
 
 @contextlib.contextmanager
@@ -203,7 +210,10 @@ def _whole(folder: Path) -> Iterator[Path]:
 
 def set_aside_damaged(config: Config, dataset: Dataset, device: str = "auto") -> None:
     """Move the record of `config` out of the way if it cannot be read; call it under `lock`."""
-    folder = project.runs() / key(config, dataset.fingerprint, resolve_device(device))
+    _set_aside_damaged(project.runs() / key(config, dataset.fingerprint, resolve_device(device)))
+
+
+def _set_aside_damaged(folder: Path) -> None:
     if not folder.is_dir():
         return
     try:
@@ -223,6 +233,9 @@ def read(folder: Path) -> Run:
             contents[name] = pd.read_csv(path) if path.suffix == ".csv" else _read_json(path)
         except (OSError, ValueError) as error:
             raise ValueError(f"run record {folder.name}: {name} cannot be read ({error})") from None
+    for name, content in contents.items():
+        if name != "history.csv" and not isinstance(content, dict):
+            raise ValueError(f"run record {folder.name}: {name} holds no keys and values")
     run = Run(folder, *(contents[name] for name in FILES if name != "history.csv"))
     for name, checksum in run.environment.get("sha256", {}).items():
         path = folder / name
@@ -259,6 +272,18 @@ def local_runs() -> list[Run]:
     return sorted(found, key=lambda run: run.environment["finished"])
 
 
+def is_full_scale(run: Run) -> bool:
+    """Whether it was trained and measured on all images of every split."""
+    return not any(
+        run.config["data"][f"{split}_images"] for split in ("train", "validation", "test")
+    )
+
+
+def is_committed(run: Run) -> bool:
+    """Whether a run of the same Config lies in `reports/results/`."""
+    return any(run.config == committed.config for committed in committed_runs())
+
+
 def commit() -> list[Run]:
     """Copy the full-scale records made here to `reports/results/`, without their weights.
 
@@ -268,9 +293,7 @@ def commit() -> list[Run]:
     copied = []
     project.results().mkdir(parents=True, exist_ok=True)
     for run in local_runs():
-        data = run.config["data"]
-        subset = any(data[f"{split}_images"] for split in ("train", "validation", "test"))
-        if subset or any(run.config == committed.config for committed in committed_runs()):
+        if not is_full_scale(run) or is_committed(run):
             continue
         place = project.results() / run.key
         beside = Path(tempfile.mkdtemp(prefix=f".{run.key}-", dir=place.parent)) / run.key
@@ -385,8 +408,20 @@ def _code_alone(source: str) -> str:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
             node
         ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+            node.body = node.body[1:]
+    return _written_out(tree)
+
+
+def _written_out(node: object) -> str:
+    """A syntax tree as text that every Python version gives alike, unlike ast.unparse and dump."""
+    if isinstance(node, list):
+        return f"[{', '.join(map(_written_out, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    # an empty field is left out: some versions have fields that others do not know
+    fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
+    inner = ", ".join(f"{name}={_written_out(value)}" for name, value in fields)
+    return f"{type(node).__name__}({inner})"
 
 
 def _sha256(path: Path) -> str:

@@ -49,7 +49,8 @@ def _explain(model: type[Strict], error: ValidationError) -> str:
         field = ".".join(str(part) for part in problem["loc"])
         kind = model.model_fields[field].annotation if field in model.model_fields else None
         if problem["type"] == "extra_forbidden":
-            allowed = f"unknown; the fields are {', '.join(model.model_fields)}"
+            fields = ", ".join(model.model_fields)
+            allowed = f"{problem['input']!r}: unknown; the fields are {fields}"
         elif problem["type"] == "missing":
             allowed = "missing; give it a value"
         elif isinstance(kind, type) and issubclass(kind, Choice):

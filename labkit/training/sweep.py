@@ -1,6 +1,7 @@
 """Many runs at once: named Configs × seeds → finished runs, each trained once."""
 
 import contextlib
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +10,8 @@ from functools import partial
 
 import pandas as pd
 
-from labkit import progress
+from labkit import progress, project
+from labkit.errors import LabkitError
 from labkit.training import cluster, store
 from labkit.training.config import Config, grid
 from labkit.training.live import LiveCurves
@@ -180,8 +182,9 @@ def sweep(
     in a process of its own; with `scheduler` (default: LABKIT_SCHEDULER) on the Dask cluster at
     that address. What is finished is kept, whatever happens to the others.
     """
+    seeds = [int(seed) for seed in seeds]
     if len(set(seeds)) < len(seeds) or not seeds:
-        raise ConfigError(f"seeds {list(seeds)!r}: give at least one, each once")
+        raise ConfigError(f"seeds {seeds!r}: give at least one, each once")
     if isinstance(configs, Config):
         configs = grid(configs, axes or {})
     elif axes:
@@ -208,7 +211,14 @@ def sweep(
             for one in missing:
                 one.trained(partial(live.show, one.description))
                 finished()
-    return Runs({name: [one.found() for one in group] for name, group in wanted.items()})
+    finished_runs = {name: [one.found() for one in group] for name, group in wanted.items()}
+    for one, run in zip(every, itertools.chain(*finished_runs.values()), strict=True):
+        if run is None:
+            raise LabkitError(
+                f"the record {one.key} of {one.description} is not under {project.runs()} any more "
+                "though it was trained; something else removes records there"
+            )
+    return Runs(finished_runs)
 
 
 def full_scale(configs: Mapping[str, Config]) -> Runs:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from labkit.data import augment, preprocess
 from labkit.data.datasets import Dataset, Split
-from labkit.handcalc import layer_table
+from labkit.handcalc import BatchNorm1d, layer_table
 from labkit.models import build
 from labkit.training.config import Config, resolve_precision
 from labkit.training.engine import DEFAULT, Engine
@@ -161,6 +161,17 @@ class Trainer:
     def _check_network(self) -> None:
         channels, *sides = self.train.images.shape[1:]
         crop = self.config.augmentation.crop
+        if crop and crop > min(sides):
+            raise ConfigError(
+                f"Config.augmentation.crop: {crop}: images of {sides[0]}×{sides[1]} are cropped at "
+                f"their centre when they are measured; give at most {min(sides)}"
+            )
+        normalised = any(isinstance(layer, BatchNorm1d) for layer in self.config.network)
+        if normalised and len(self.train) % self.config.batch_size == 1:
+            raise ConfigError(
+                f"Config.batch_size: {self.config.batch_size}: it leaves a last batch of a single "
+                f"image of {len(self.train)}, which cannot be normalised; give another"
+            )
         outputs = layer_table(
             self.config.network, (channels, *([crop] * 2 if crop else sides))
         ).output_shape

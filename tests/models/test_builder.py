@@ -83,6 +83,11 @@ def test_a_residual_block_adds_its_paths():
     torch.manual_seed(0)
     images = torch.randn(2, 3, 6, 6)
     body, shortcut = Conv2d(3, 5, 3, 2, padding=1), Conv2d(3, 5, 1, 2)
+    module = build((Tanh(), MaxPool2d(2)), pooling_first=False)
+    assert isinstance(module[0], nn.Tanh)
+    block = Residual((Tanh(), MaxPool2d(2)), (MaxPool2d(2),))
+    (block,) = build([block], pooling_first=False)
+    assert isinstance(block.body[0], nn.Tanh)
     (block,) = build([Residual((body, Tanh()), (shortcut,))])
     torch.testing.assert_close(block(images), block.body(images) + block.shortcut(images))
     (plain,) = build([Residual((Tanh(),))])
@@ -99,5 +104,7 @@ def test_pooling_before_a_leaky_relu_only_where_it_changes_nothing(slope):
 
 
 def test_layers_in_a_residual_block_are_exchanged_too():
+    module = build((Tanh(), MaxPool2d(2)), pooling_first=False)
+    assert isinstance(module[0], nn.Tanh)
     (block,) = build([Residual((Tanh(), MaxPool2d(2)), (MaxPool2d(2),))])
     assert isinstance(block.body[0], nn.MaxPool2d)

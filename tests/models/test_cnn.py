@@ -5,7 +5,7 @@ from torch import nn
 
 from labkit import handcalc
 from labkit.handcalc import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sigmoid
-from labkit.models import build, tdt4265_first, tdt4265_improved
+from labkit.models import build, rdfia, tdt4265_first, tdt4265_improved
 
 NETWORKS = {
     "first": tdt4265_first(),
@@ -14,6 +14,8 @@ NETWORKS = {
     "sigmoid": tdt4265_improved(activation=Sigmoid),
     "no norm": tdt4265_improved(batch_norm=False),
     "extra": tdt4265_improved(extra_convolution=True),
+    "rdfia": rdfia(),
+    "rdfia, all": rdfia(dropout=0.2, batch_norm=True, ceil_mode=True),
 }
 each_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 
@@ -28,6 +30,16 @@ def test_the_course_s_own_counts():
     # 3a on paper: convolutions 2,432 + 51,264 + 102,464, norms 128 + 128,
     # fully connected 128·4096 + 128 = 524,416 and 1,290
     assert num_parameters(build(tdt4265_improved())) == 682_122
+    # RDFIA Q11: 2,432 + 51,264 + 102,464 + 1,025,000 + 10,010; norms 2·(32 + 64 + 64)
+    assert num_parameters(build(rdfia())) == 1_191_170
+    assert num_parameters(build(rdfia(batch_norm=True, dropout=0.5))) == 1_191_170 + 320
+
+
+def test_the_rdfia_network_takes_smaller_images_in_ceil_mode():
+    images = torch.zeros(2, 3, 28, 28)
+    assert build(rdfia(ceil_mode=True))(images).shape == (2, 10)
+    with pytest.raises(ValueError, match="in_features 1024 does not fit the 576 inputs"):
+        handcalc.layer_table(rdfia(), (3, 28, 28))  # 64 × 3 × 3
 
 
 @each_network

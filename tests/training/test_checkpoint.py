@@ -1,5 +1,6 @@
 """A run that is killed goes on from its checkpoint and ends as if nothing had happened."""
 
+import dataclasses
 import io
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import torch
 from quarters import make_config, make_dataset
 
 from labkit import progress
+from labkit.data import Split
 from labkit.handcalc import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from labkit.training import (
     SGD,
@@ -112,6 +114,23 @@ def test_a_resumed_run_ends_with_the_same_bits(
     assert_same(fit(config, dataset, save_to=path), whole)
 
 
+@pytest.mark.parametrize("validation", ["every 5 steps", "none"])
+def test_also_with_other_validations(everything, dataset, tmp_path, monkeypatch, validation):
+    if validation == "none":
+        empty = Split(dataset.validation.images[:0], dataset.validation.labels[:0])
+        dataset = dataclasses.replace(dataset, validation=empty)
+    else:
+        everything = everything.replace(validate_every=5)
+    whole = fit(everything, dataset)
+    path = tmp_path / "run.unfinished"
+    for step in (8, 14):
+        fit_until(step, everything, dataset, path, monkeypatch)
+    resumed = fit(everything, dataset, save_to=path)
+    assert [row["step"] for row in whole.history] == [row["step"] for row in resumed.history]
+    assert all(torch.equal(value, resumed.weights[name]) for name, value in whole.weights.items())
+    assert resumed.metrics["best_step"] == whole.metrics["best_step"]
+
+
 def test_at_most_one_epoch_is_done_again(everything, dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv(progress.RELAY_VARIABLE, raising=False)
     path = tmp_path / "run.unfinished"
@@ -137,12 +156,15 @@ def test_a_run_that_was_about_to_stop_stops(config, dataset, tmp_path, monkeypat
     assert_same(fit(config, dataset, save_to=path), whole)  # from the state after the last step
 
 
+@pytest.mark.parametrize("damage", ["truncated", "one bit"])
 def test_a_damaged_checkpoint_is_set_aside_and_reported(
-    everything, dataset, tmp_path, monkeypatch, capsys
+    everything, dataset, tmp_path, monkeypatch, capsys, damage
 ):
     path = tmp_path / "run.unfinished"
     fit_until(17, everything, dataset, path, monkeypatch)
-    path.write_bytes(path.read_bytes()[:-100])
+    content = bytearray(path.read_bytes())
+    content[-2000] ^= 1
+    path.write_bytes(content if damage == "one bit" else content[:-100])
     assert_same(fit(everything, dataset, save_to=path), fit(everything, dataset))
     said = capsys.readouterr().err
     assert "run.unfinished cannot be read" in said
@@ -182,7 +204,7 @@ def test_killed_at_twenty_random_moments(tmp_path, monkeypatch):
         begun = processes.Event()
         process = processes.Process(target=train, args=(tmp_path / runs, 0.02, begun))
         process.start()
-        begun.wait()
+        assert begun.wait(120), "it failed before its first step"
         return process
 
     process = start("whole")

@@ -6,6 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -106,7 +109,7 @@ def start_cluster(tmp_path, monkeypatch):
 def test_twelve_runs_complete_although_a_worker_is_killed(config, start_cluster):
     cluster = start_cluster(pause=0.02)
     workers = [cluster.worker() for _ in range(3)]
-    config = config.replace(epochs=4)  # of 6 steps; the first two sizes give 6 and 3 an epoch
+    config = config.replace(epochs=4)
     killer = subprocess.Popen(
         [sys.executable, "-c", KILLER, cluster.log, *(str(w.pid) for w in workers)]
     )
@@ -119,23 +122,25 @@ def test_twelve_runs_complete_although_a_worker_is_killed(config, start_cluster)
         "batch_size 45": 4,
     }
     assert len(store.local_runs()) == 12
-    # the run of the killed worker went on from its checkpoint: no step was taken a third time
-    times = {}
-    for _, seed, size, step in cluster.steps():
-        times[seed, size, step] = times.get((seed, size, step), 0) + 1
-    again = {run[:2] for run, count in times.items() if count > 1}
-    assert len(again) <= 1
-    assert max(times.values()) <= 2
+    # the run of the killed worker went on from its checkpoint, of the sixth step: those before it
+    # were not taken again, and those after it once more
+    times = Counter(step[1:] for step in cluster.steps())
+    (killed,) = {(seed, size) for (seed, size, _), count in times.items() if count > 1}
+    again = [step for (*run, step), count in times.items() if tuple(run) == killed and count > 1]
+    assert min(again) >= 6
+    assert max(again) <= 10 + 1
+    assert max(times.values()) == 2
 
 
-# kills, with SIGKILL, the first worker that has come to the tenth step of a run
+# kills, with SIGKILL, the first worker that has come to the tenth step of a run of batches of 16,
+# which have six steps an epoch
 KILLER = """
 import os, signal, sys, time
 log, *workers = sys.argv[1:]
 while True:
     for line in open(log).read().splitlines():
-        process, *_, step = line.split()
-        if process in workers and step == "10":
+        process, seed, size, step = line.split()
+        if process in workers and (size, step) == ("16", "10"):
             os.kill(int(process), signal.SIGKILL)
             sys.exit()
     time.sleep(0.005)
@@ -152,6 +157,18 @@ def test_records_travel_back_whole_from_a_store_of_its_own(config, start_cluster
     steps = len(cluster.steps())
     sweep({"only": config}, scheduler=cluster.address)
     assert len(cluster.steps()) == steps == 12
+
+
+def test_fresh_reaches_the_workers(config, start_cluster, monkeypatch):
+    cluster = start_cluster()
+    cluster.worker()
+    (old,) = sweep({"only": config}, scheduler=cluster.address)["only"]
+    steps = len(cluster.steps())
+    time.sleep(1)  # records are dated to the second
+    monkeypatch.setenv("LABKIT_FRESH", datetime.now(UTC).isoformat(timespec="seconds"))
+    (new,) = sweep({"only": config}, scheduler=cluster.address)["only"]
+    assert len(cluster.steps()) == 2 * steps
+    assert new.environment["finished"] > old.environment["finished"]
 
 
 def test_a_run_is_the_same_wherever_it_is_trained(config, start_cluster, tmp_path, monkeypatch):

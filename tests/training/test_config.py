@@ -26,7 +26,7 @@ def make(**changes) -> Config:
     ("mistake", "message"),
     [
         (lambda: make(batch_size=0), "Config.batch_size: 0: input should be greater than 0"),
-        (lambda: make(epoch=3), "Config.epoch: unknown; the fields are network, optimizer"),
+        (lambda: make(epoch=3), "Config.epoch: 3: unknown; the fields are network, optimizer"),
         (lambda: make(seed="1"), "Config.seed: '1': input should be a valid integer"),
         (lambda: make(epochs=1.5), "Config.epochs: 1.5: input should be a valid integer"),
         (lambda: make(precision="fp16"), "Config.precision: 'fp16': input should be 'auto', "),
@@ -47,6 +47,16 @@ def make(**changes) -> Config:
         (lambda: make(validate_every=0), "Config.validate_every: 0: input should be greater"),
         (lambda: make(also_measure=("dev",)), "Config.also_measure.0: 'dev': input should be"),
         (lambda: Data(preprocessing="zka"), "Data.preprocessing: 'zka': input should be 'fixed',"),
+        (lambda: make(early_stop=1), "Config.early_stop: 1: input should be greater than or equal"),
+        (
+            lambda: make(early_stop=4, data=Data(validation_fraction=0.0)),
+            "Config: early_stop counts validations, and data.validation_fraction is 0",
+        ),
+        (lambda: make(seed=2**70), f"Config.seed: {2**70}: input should be less than"),
+        (lambda: make(seed=-1), "Config.seed: -1: input should be greater than or equal to 0"),
+        (lambda: make(network=()), "Config.network: (): tuple should have at least 1 item"),
+        (lambda: make().replace({"nope.x": 1}), "Config.nope: unknown; the fields are network"),
+        (lambda: grid(make(), {"batch_size": 3}), "axis batch_size: 3: give a list of values"),
         (lambda: Augmentation(crop=0), "Augmentation.crop: 0: input should be greater than 0"),
         (lambda: Augmentation(crop_padding=4), "Augmentation: crop_padding pads for the crop"),
         (lambda: Augmentation(mixup=1.0, cutmix=1.0), "Augmentation: mixup and cutmix both mix"),
@@ -63,10 +73,10 @@ def make(**changes) -> Config:
         (lambda: Data(train_images=0), "Data.train_images: 0"),
         (lambda: Augmentation(flip=1), "Augmentation.flip: 1"),
         (lambda: make().replace({"optimizer.learning_rate": 0}), "SGD.learning_rate: 0"),
-        (lambda: make().replace({"optimizer.rate": 0.1}), "SGD.rate: unknown"),
+        (lambda: make().replace({"optimizer.rate": 0.1}), "SGD.rate: 0.1: unknown"),
         (lambda: make().replace({"seed.x": 1}), "Config.seed.x: seed has no fields"),
         (lambda: make(optimizer={"learning_rate": 0.1}), "Config.optimizer"),
-        (lambda: make().replace({"data.nme": "x"}), "Data.nme: unknown"),
+        (lambda: make().replace({"data.nme": "x"}), "Data.nme: 'x': unknown"),
     ],
 )
 def test_mistakes_are_named_with_value_and_remedy(mistake, message):

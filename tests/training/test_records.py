@@ -63,9 +63,10 @@ def test_prune_names_what_nothing_asks_for_and_keeps_the_rest(two, config, monke
     assert (folder / "damaged-0123-x").is_dir()
 
     monkeypatch.setattr(store, "_source_hash", lambda: "an edited trainer")
-    stale = records.prunable()
-    assert {it.path for it in stale} == {run.folder for run in two}
-    assert all("edited" in it.reason for it in stale)
+    assert records.prunable() == []  # full-scale, and not committed yet
+    monkeypatch.setattr(store, "is_committed", lambda run: run.key == two[1].key)
+    (stale,) = records.prunable()
+    assert (stale.path, "edited" in stale.reason) == (two[1].folder, True)
 
 
 def test_prune_leaves_what_a_process_holds(config, dataset):

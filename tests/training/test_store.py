@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -81,6 +82,53 @@ def test_comments_and_docstrings_do_not_count_as_source():
     told = '"""About."""\n\ndef f(x):  # why\n    """What."""\n    return (x + 1)\n'
     assert store._code_alone(plain) == store._code_alone(told)
     assert store._code_alone(plain) != store._code_alone(plain.replace("1", "2"))
+
+
+def test_source_is_hashed_alike_by_every_python():
+    # of syntax that versions write differently: f-strings, and fields that came later
+    source = "def f(x: int = 1) -> str:\n    return f'{x!r} and {x:.3f}' if x else None\n"
+    assert store._code_alone(source) == (
+        "Module(body=[FunctionDef(name='f', args=arguments(args=[arg(arg='x', "
+        "annotation=Name(id='int', ctx=Load()))], defaults=[Constant(value=1)]), "
+        "body=[Return(value=IfExp(test=Name(id='x', ctx=Load()), "
+        "body=JoinedStr(values=[FormattedValue(value=Name(id='x', ctx=Load()), conversion=114), "
+        "Constant(value=' and '), FormattedValue(value=Name(id='x', ctx=Load()), conversion=-1, "
+        "format_spec=JoinedStr(values=[Constant(value='.3f')]))]), orelse=Constant()))], "
+        "returns=Name(id='str', ctx=Load()))])"
+    )
+
+
+def test_a_record_that_comes_from_elsewhere_replaces_a_damaged_one(
+    config, dataset, result, results_folder, capsys
+):
+    run = store.save(config, dataset, result)
+    files = store.pack(run)
+    (run.folder / "metrics.json").write_text("{")
+    assert store.unpack(run.key, files).metrics == result.metrics
+    assert "set aside" in capsys.readouterr().err
+
+
+def test_two_that_file_the_same_record_do_not_disturb_each_other(
+    config, dataset, result, results_folder
+):
+    run = store.save(config, dataset, result)
+    files = store.pack(run)
+    for _ in range(10):
+        shutil.rmtree(run.folder)
+        with ThreadPoolExecutor(4) as pool:
+            filed = [pool.submit(store.unpack, run.key, files) for _ in range(4)]
+        assert all(it.result().metrics == result.metrics for it in filed)
+
+
+def test_any_byte_that_changed_is_noticed(config, dataset, result, results_folder):
+    run = store.save(config, dataset, result)
+    for name in (*store.FILES[:3], store.ARRAYS, store.WEIGHTS):
+        path = run.folder / name
+        before = path.read_bytes()
+        path.write_bytes(before[:-3] + bytes([before[-3] ^ 1]) + before[-2:])
+        assert store.find(config, dataset) is None, name
+        path.write_bytes(before)
+    assert store.find(config, dataset) is not None
 
 
 def test_decisive_modules_exist():

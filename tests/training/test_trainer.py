@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from quarters import make_split
 
 from labkit.data import Dataset, Split
-from labkit.handcalc import Flatten, Linear
+from labkit.handcalc import BatchNorm1d, Flatten, Linear
 from labkit.models import build
 from labkit.training import (
     SGD,
@@ -153,6 +153,16 @@ def test_the_best_weights_are_kept_and_measured(config, dataset):
     hits = (logits.argmax(1) == dataset.test.labels).sum().item()
     assert result.metrics["test_accuracy"] == hits / 35
     assert sum(map(sum, result.metrics["test_confusion"])) == 35
+
+
+def test_any_loss_is_better_than_none(config, dataset, monkeypatch):
+    """Losses nan, .5, .3, .4: the best is the third."""
+    losses = iter([float("nan"), 0.5, 0.3, 0.4])
+    real = Trainer.validate
+    monkeypatch.setattr(
+        Trainer, "validate", lambda self: real(self) | {"validation_loss": next(losses)}
+    )
+    assert fit(config, dataset).metrics["best_step"] == 9  # validated after 3, 6, 9 and 12 steps
 
 
 def test_without_validation_the_last_weights_are_the_best(config, dataset):
@@ -353,6 +363,25 @@ def test_bf16_and_fp32_agree(config, dataset):
 def test_a_network_for_other_classes_is_refused(config, dataset):
     with pytest.raises(ConfigError, match=r"ends with \(5,\) outputs .* 4 classes"):
         fit(config.replace(network=(Flatten(), Linear(192, 5))), dataset)
+
+
+def test_what_is_cropped_larger_than_the_images_is_refused(config, dataset):
+    config = config.replace({"augmentation.crop": 9, "augmentation.crop_padding": 1})
+    with pytest.raises(ConfigError, match=r"augmentation.crop: 9: images of 8×8 .* at most 8"):
+        fit(config, dataset)
+
+
+def test_a_last_batch_that_cannot_be_normalised_is_refused(config, dataset):
+    network = (Flatten(), Linear(192, 8), BatchNorm1d(8), Linear(8, 4))
+    config = config.replace(network=network, batch_size=89)  # of 90
+    with pytest.raises(ConfigError, match=r"batch_size: 89: it leaves a last batch of a single"):
+        fit(config, dataset)
+    fit(config.replace(batch_size=88, epochs=1), dataset)
+
+
+def test_an_unknown_device_is_refused(config, dataset):
+    with pytest.raises(ConfigError, match=r"device 'gpu': give 'cpu', 'cuda'"):
+        fit(config, dataset, device="gpu")
 
 
 def test_more_images_than_there_are_is_refused(config, dataset):
