@@ -219,8 +219,11 @@ def list_runs():
     """Each run made here: key, device, what it was trained on, test accuracy."""
     from labkit.training import store
 
-    for run in store.local_runs():
+    every = store.local_runs()
+    for run in every:
         click.echo(run.summary())
+    if not every:
+        click.echo(f"no runs under {project.runs()} yet", err=True)
 
 
 @runs.command()
@@ -273,9 +276,8 @@ def compare(keys, output):
 @click.option("--yes", is_flag=True, help="Remove it, instead of only naming it.")
 @click.option("--unfinished", is_flag=True, help="The states of unfinished runs as well.")
 def prune(yes, unfinished):
-    """Name what nothing asks for any more under reports/runs, or remove it.
-
-    That is what killed processes left half-written, and records of a trainer that was edited since.
+    """Name what can go, or remove it: what killed processes left half-written, and records of a
+    trainer that was edited since.
     """
     from labkit.training import records
 
@@ -284,10 +286,10 @@ def prune(yes, unfinished):
         click.echo(f"{found.path.name}  {found.size / 1e6:.1f} MB  {found.reason}")
         if yes:
             found.remove()
-    total = sum(found.size for found in every) / 1e6 if not yes else 0
-    click.echo(
-        f"{len(every)} removed" if yes else f"{len(every)} to remove, {total:.1f} MB: add --yes"
-    )
+    if yes or not every:
+        click.echo(f"{len(every)} removed" if yes else "nothing to remove")
+    else:
+        click.echo(f"{len(every)} to remove: add --yes")
 
 
 @runs.command()

@@ -4,8 +4,9 @@ Draws; never trains, never writes files.
 """
 
 import html
+import math
 import textwrap
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
@@ -71,6 +73,7 @@ def learning_curves(
 
     Splits are "train", "validation", and what `Config.also_measure` has measured as well:
     "measured_train", "measured_test".
+
     Thin lines are single seeds; the thick one is their mean, as far as all of them go (a mean over
     the seeds that did not stop early would seem to turn). Training values are means over the steps
     since the validation before, taken while the weights still moved.
@@ -79,29 +82,41 @@ def learning_curves(
         figure = Figure(figsize=(WIDTH, 2.6))
         panels = figure.subplots(1, len(metrics), squeeze=False)[0]
         dashes = dict(zip(splits, ("--", "-", ":"), strict=False))
+        said = {it: it.replace("measured_test", "test").replace("_", " ") for it in splits}
         for panel, metric in zip(panels, metrics, strict=True):
             for colour, (name, group) in zip(_colours(len(runs)), runs.items(), strict=True):
                 for split in splits:
-                    label = split.replace("measured_test", "test").replace("_", " ")
+                    column = f"{split}_{metric}"
                     curves = pd.concat(
-                        [run.history.set_index("epoch")[f"{split}_{metric}"] for run in group],
+                        [_column(run, column) for run in group],
                         axis=1,
                     )
                     together = curves.dropna().mean(axis=1)
-                    panel.plot(
-                        together.index,
-                        together,
-                        dashes[split],
-                        color=colour,
-                        label=f"{name}, {label}" if len(runs) > 1 else label,
-                    )
+                    label = f"{name}, {said[split]}"
+                    panel.plot(together.index, together, dashes[split], color=colour, label=label)
                     if len(group) > 1:
                         panel.plot(curves, dashes[split], color=colour, alpha=0.35, linewidth=0.7)
             panel.set_xlabel("epoch")
             panel.set_ylabel("loss (nats)" if metric == "loss" else metric)
             panel.set_xlim(left=0)
-        _legend_below(figure, panels[0])
+        colours = dict(zip(runs, _colours(len(runs)), strict=True))
+        one = next(iter(colours.values())) if len(runs) == 1 else "#555555"
+        entries = {said[split]: (dashes[split], one) for split in splits}
+        if len(runs) > 1:
+            entries |= {name: ("-", colour) for name, colour in colours.items()}
+        _legend_below(figure, entries)
     return figure
+
+
+def _column(run: Run, name: str) -> pd.Series:
+    """A column of the history against epochs."""
+    history = run.history.set_index("epoch")
+    if name not in history:
+        raise ValueError(
+            f"run {run.key} has no {name!r}, only {', '.join(history)}; measured_… are there "
+            "where the Config's also_measure asks for them"
+        )
+    return history[name]
 
 
 def comparison(runs: Runs, metric: str, *, reference: str, title: str) -> Figure:
@@ -132,11 +147,14 @@ def comparison(runs: Runs, metric: str, *, reference: str, title: str) -> Figure
     return figure
 
 
-def confusion_matrix(group: Sequence[Run], classes: Sequence[str], *, rates: bool = True) -> Figure:
+def confusion_matrix(
+    group: Run | Sequence[Run], classes: Sequence[str], *, rates: bool = True
+) -> Figure:
     """How often each class (row) was taken for each (column), over the test images of all `group`.
 
     In per cent of the row (`rates`), or as counts.
     """
+    group = [group] if isinstance(group, Run) else group
     counts = np.sum([run.metrics["test_confusion"] for run in group], axis=0)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
@@ -214,7 +232,9 @@ def learning_rates(found: FoundRates) -> Figure:
         rates, losses = found.table["learning_rate"], found.table["smoothed_loss"]
         axes.plot(rates, found.table["loss"], color="#bbbbbb", linewidth=0.7, label="each batch")
         axes.plot(rates, losses, color=COLOURS[0], label="running mean")
-        axes.axvline(found.suggested, color="black", linestyle=":", label="suggested")
+        axes.axvline(
+            found.suggested, color="black", linestyle=":", label="suggested: a tenth of the lowest"
+        )
         axes.set_xscale("log")
         axes.set_ylim(top=min(found.table["loss"].max(), 2 * losses.iloc[0]))
         axes.set_xlabel("learning rate")
@@ -350,10 +370,13 @@ def _colours(count: int) -> list[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
-def _legend_below(figure: Figure, panel) -> None:
-    handles, labels = panel.get_legend_handles_labels()
-    columns = max(1, 95 // (max(map(len, labels)) + 8))  # so many labels fit into the width
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+def _legend_below(figure: Figure, entries: Mapping[str, tuple[str, str]]) -> None:
+    """A legend of (line, colour) by name under the panels, for which the figure grows."""
+    columns = max(1, 95 // (max(map(len, entries)) + 8))  # so many names fit into the width
+    columns = min(columns, len(entries))
+    figure.set_figheight(figure.get_figheight() + 0.19 * (math.ceil(len(entries) / columns) - 1))
+    handles = [Line2D([], [], linestyle=line, color=colour) for line, colour in entries.values()]
+    figure.legend(handles, list(entries), loc="outside lower center", ncols=columns)
 
 
 def _html(table: pd.DataFrame) -> str:

@@ -218,8 +218,26 @@ def test_what_was_measured_as_well_is_drawn_under_its_name():
     run.history["measured_test_loss"] = [1.6, 1.3]
     figure = figures.learning_curves(Runs({"a": [run]}), ["loss"], ["train", "measured_test"])
     (panel,) = figure.axes
-    assert [line.get_label() for line in panel.lines] == ["train", "test"]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["train", "test"]
     assert list(panel.lines[1].get_ydata()) == [1.6, 1.3]
+
+
+def test_what_was_not_measured_is_said_with_what_was():
+    with pytest.raises(ValueError, match="has no 'test_loss', only train_loss, validation_loss"):
+        figures.learning_curves(Runs({"a": [drawn_run(0, 0.7)]}), ["loss"], ["test"])
+
+
+def test_a_legend_of_many_runs_makes_the_figure_grow():
+    few = figures.learning_curves(Runs({"a": [drawn_run(0, 0.7)]}))
+    name = "optimizer SGD(learning_rate=0.05, momentum=0.9, nesterov=True)"
+    many = figures.learning_curves(Runs({f"{name} {i}": [drawn_run(i, 0.7)] for i in range(7)}))
+    assert many.get_figheight() > few.get_figheight() + 1
+    many.draw_without_rendering()
+    legend = many.legends[0].get_window_extent()
+    # no panel, with its labels, is under the legend
+    assert all(axes.get_tightbbox().y0 >= legend.y1 - 1 for axes in many.axes)
+    # a colour for each run and a line for each split, instead of one entry for each pair
+    assert len(many.legends[0].texts) == 7 + 2
 
 
 def test_a_confusion_matrix_adds_the_seeds_and_gives_rates_by_row():

@@ -103,15 +103,16 @@ def train(
 
         for topic, run in by_topic.items():
             client.subscribe_topic(topic, lambda event, topic=topic: news.put((topic, event[1])))
-            # named by its content, so that notebooks which want the same run share it
+            fresh = os.environ.get("LABKIT_FRESH")
             future = client.submit(
                 _train_here,
                 run.config,
                 run.device,
                 _identity(run),
                 topic,
-                os.environ.get("LABKIT_FRESH"),
-                key=topic,
+                fresh,
+                # by its content, so that notebooks which want the same run share it
+                key=f"{topic} {fresh or ''}",
                 resources=resources,
                 priority=-len(waiting),  # in the order given
             )

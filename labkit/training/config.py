@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import (
+    BeforeValidator,
     Field,
     InstanceOf,
     NonNegativeFloat,
@@ -28,6 +29,18 @@ from labkit.handcalc.layers import Layer
 from labkit.training.optimizers import Optimizer
 from labkit.training.schedules import Constant, Schedule
 from labkit.training.strict import ConfigError, Strict
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _layers(value: Any) -> Any:
+    if callable(value) and not isinstance(value, torch.nn.Module):
+        raise ValueError("it is a function that makes a network; call it")
+    if isinstance(value, torch.nn.Module):
+        raise ValueError("a network is a list of the layers of labkit.handcalc, not a module")
+    return _as_tuple(value)
 
 
 class Data(Strict):
@@ -77,7 +90,9 @@ class Config(Strict):
 
     # by its repr, the shortest expression that makes the layer
     network: Annotated[
-        tuple[Annotated[InstanceOf[Layer], PlainSerializer(repr)], ...], Field(min_length=1)
+        tuple[Annotated[InstanceOf[Layer], PlainSerializer(repr)], ...],
+        Field(min_length=1),
+        BeforeValidator(_layers),
     ]
     optimizer: SerializeAsAny[InstanceOf[Optimizer]]
     schedule: SerializeAsAny[InstanceOf[Schedule]] = Constant()
@@ -92,7 +107,7 @@ class Config(Strict):
         None  # counted in validations, see trainer.reason_to_stop
     )
     # splits measured at every validation as well, in evaluation mode, for the history
-    also_measure: tuple[Literal["train", "test"], ...] = ()
+    also_measure: Annotated[tuple[Literal["train", "test"], ...], BeforeValidator(_as_tuple)] = ()
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
@@ -130,10 +145,16 @@ def grid(base: Config, axes: Mapping[str, Iterable[Any]]) -> dict[str, Config]:
     >>> list(grid(base, {"optimizer.learning_rate": [0.1, 0.01], "batch_size": [32]}))
     ['learning_rate 0.1, batch_size 32', 'learning_rate 0.01, batch_size 32']
     """
+    if not axes:
+        return {"run": base}
     for path, values in axes.items():
+        if path == "seed":
+            raise ConfigError(f"axis seed: {values!r}: give it as seeds={values!r} instead")
         if isinstance(values, str) or not isinstance(values, Iterable):
             raise ConfigError(f"axis {path}: {values!r}: give a list of values")
     axes = {path: list(values) for path, values in axes.items()}
+    if empty := [path for path, values in axes.items() if not values]:
+        raise ConfigError(f"axis {empty[0]}: []: give at least one value")
     configs = {}
     for values in product(*axes.values()):
         changes = dict(zip(axes, values, strict=True))

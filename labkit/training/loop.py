@@ -70,6 +70,8 @@ def fit(
         saved = time.perf_counter()
         stopped = reason_to_stop(done.history, config.early_stop)
 
+        if trainer.steps:
+            description += f" (from step {trainer.steps})"
         with progress.bar(trainer.total_steps, description, done=trainer.steps) as bar:
             for batch in batches(config, len(trainer.train), trainer.device, skip=trainer.steps):
                 if stopped:
@@ -85,6 +87,8 @@ def fit(
                     )
                     on_validation(done.history)
                     stopped = reason_to_stop(done.history, config.early_stop)
+                    if stopped:
+                        bar.set_postfix_str(f"stopped {stopped}, loss {row['train_loss']:.3f}")
                 late = time.perf_counter() - saved > CHECKPOINT_SECONDS
                 if save_to and (late or trainer.steps % trainer.steps_per_epoch == 0):
                     checkpoint.save(save_to, trainer, done)

@@ -50,7 +50,7 @@ def find_learning_rate(
     """
     if not 0 < lowest < highest or steps < 2:
         raise ConfigError(
-            f"lowest {lowest}, highest {highest}, steps {steps}: rates rise from above 0 in at "
+            f"lowest {lowest}, highest {highest}, steps {steps}: give 0 < lowest < highest and at "
             "least 2 steps"
         )
     factor = (highest / lowest) ** (1 / (steps - 1))

@@ -15,7 +15,7 @@ from labkit.training import store
 from labkit.training.store import Run
 
 # what is compared of the results
-METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss")
 METRICS += ("test_accuracy", "best_epoch", "training_seconds")
 
 

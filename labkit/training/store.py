@@ -80,12 +80,24 @@ class Run:
     def key(self) -> str:
         return self.folder.name
 
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended because its loss was no number any more."""
+        return str(self.metrics.get("stopped")).startswith("diverged")
+
     def summary(self) -> str:
-        """One line: key, time, device, images × epochs, test accuracy."""
+        """One line: key, time, device, what was trained and how, test accuracy."""
         return (
             f"{self.key}  {self.environment['finished'][:16]}  {self.environment['device']}  "
-            f"{self.metrics['train_examples']:,} images × {self.config['epochs']} epochs, "
-            f"seed {self.config['seed']}: test accuracy {self.metrics['test_accuracy']:.3f}"
+            f"{self.metrics['train_examples']:,} images × {self.config['epochs']}, "
+            f"{len(self.config['network'])} layers, {self.config['optimizer']['name']} "
+            f"{self.config['optimizer']['learning_rate']:g}, batch {self.config['batch_size']}, "
+            f"seed {self.config['seed']}: "
+            + (
+                "diverged"
+                if self.diverged
+                else f"test accuracy {self.metrics['test_accuracy']:.3f}"
+            )
         )
 
     @cached_property

@@ -1,5 +1,6 @@
 """Frozen, strictly typed descriptions whose mistakes are one readable line each."""
 
+import difflib
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,11 +15,22 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    def __init__(self, **values: Any):
+    def __init__(self, *unnamed: Any, **values: Any):
+        if unnamed:
+            first = next(iter(type(self).model_fields))
+            raise ConfigError(
+                f"{type(self).__name__}({unnamed[0]!r}): name the field: {first}={unnamed[0]!r}"
+            )
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigError(_explain(type(self), error)) from None
+
+    def __setattr__(self, name: str, value: Any):
+        raise ConfigError(
+            f"{type(self).__name__}.{name}: {value!r}: what is made stays as it is; make another, "
+            f"with replace({name}={value!r}) of the Config"
+        )
 
     def __repr_args__(self):
         """Only what is not the default, so that a message shows what was chosen."""
@@ -32,10 +44,10 @@ class Strict(BaseModel):
 class Choice(Strict):
     """A kind of field, such as Optimizer, whose subclasses are what can be chosen."""
 
-    def __init__(self, **values: Any):
+    def __init__(self, *unnamed: Any, **values: Any):
         if type(self) in Choice.__subclasses__():
             raise ConfigError(f"{type(self).__name__}: give one of {self.choices()}")
-        super().__init__(**values)
+        super().__init__(*unnamed, **values)
 
     @classmethod
     def choices(cls) -> str:
@@ -49,8 +61,12 @@ def _explain(model: type[Strict], error: ValidationError) -> str:
         field = ".".join(str(part) for part in problem["loc"])
         kind = model.model_fields[field].annotation if field in model.model_fields else None
         if problem["type"] == "extra_forbidden":
-            fields = ", ".join(model.model_fields)
-            allowed = f"{problem['input']!r}: unknown; the fields are {fields}"
+            names = [name for name in model.model_fields if name != "name"]
+            near = [name for name in names if field in name]
+            near = near or difflib.get_close_matches(field, names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}? T" if near else "t"
+            fields = ", ".join(names)
+            allowed = f"{problem['input']!r}: unknown; {hint}he fields are {fields}"
         elif problem["type"] == "missing":
             allowed = "missing; give it a value"
         elif isinstance(kind, type) and issubclass(kind, Choice):

@@ -73,6 +73,9 @@ class Runs(Mapping[str, list[Run]]):
 
     def values_of(self, name: str, metric: str) -> list[float]:
         """One value of `metric` per seed."""
+        for run in self[name]:
+            if metric not in run.metrics:
+                raise KeyError(f"{metric!r}; a run has {', '.join(run.metrics)}")
         return [run.metrics[metric] for run in self[name]]
 
     def mean(self, name: str, metric: str) -> float:
@@ -109,17 +112,27 @@ class Runs(Mapping[str, list[Run]]):
         return Difference(statistics.fmean(paired), margin, len(paired))
 
     def best(self, metric: str = "validation_loss") -> str:
-        """The name with the best mean: the lowest loss, or the highest of any other metric."""
+        """The name with the best mean: the lowest loss, or the highest of any other metric.
+
+        What diverged is never the best.
+        """
         sign = -1 if metric.endswith("loss") else 1
 
         def worth(name: str) -> float:
             mean = self.mean(name, metric)
-            return -math.inf if math.isnan(mean) else sign * mean
+            failed = math.isnan(mean) or any(run.diverged for run in self[name])
+            return -math.inf if failed else sign * mean
 
         return max(self, key=worth)
 
     def table(self, columns: Mapping[str, str]) -> pd.DataFrame:
-        """One row per name, a column per metric: `table({"test accuracy": "test_accuracy"})`."""
+        """One row per name, a column per metric: `table({"test accuracy": "test_accuracy"})`.
+
+        Where runs diverged, a last column says how many.
+        """
+        if not isinstance(columns, Mapping):
+            raise TypeError(f"{columns!r} is no mapping; write {{title: metric}}")
+        diverged = {name: sum(run.diverged for run in self[name]) for name in self}
         return pd.DataFrame(
             [
                 {
@@ -127,6 +140,7 @@ class Runs(Mapping[str, list[Run]]):
                     for title, metric in columns.items()
                 }
                 | {"seeds": len(self[name])}
+                | ({"diverged": diverged[name]} if any(diverged.values()) else {})
                 for name in self
             ],
             index=list(self),
@@ -168,12 +182,14 @@ def sweep(
     configs: Mapping[str, Config] | Config,
     axes: Mapping[str, Iterable] | None = None,
     *,
-    seeds: Sequence[int] = (0,),
+    seeds: Iterable[int] | None = None,
     device: str = "auto",
     jobs: int | None = None,
     scheduler: str | None = None,
 ) -> Runs:
     """Every Config with every seed: taken from the store where it is there, trained where not.
+
+    Without `seeds` each Config has its own.
 
     The Configs are given by name, or as one and `axes`, the values of some of its fields, of which
     every combination is meant: `sweep(base, {"optimizer.learning_rate": [0.1, 0.01]})`.
@@ -182,17 +198,12 @@ def sweep(
     in a process of its own; with `scheduler` (default: LABKIT_SCHEDULER) on the Dask cluster at
     that address. What is finished is kept, whatever happens to the others.
     """
-    seeds = [int(seed) for seed in seeds]
-    if len(set(seeds)) < len(seeds) or not seeds:
-        raise ConfigError(f"seeds {seeds!r}: give at least one, each once")
-    if isinstance(configs, Config):
-        configs = grid(configs, axes or {})
-    elif axes:
-        raise ConfigError("axes vary one Config; give that one instead of several by name")
+    configs = _named(configs, axes)
+    seeds = _checked(seeds)
     wanted = {
         name: [
-            Wanted(f"{name}, seed {seed}".lstrip(", "), config.replace(seed=seed), device)
-            for seed in seeds
+            Wanted(f"{name}, seed {seed}", config.replace(seed=seed), device)
+            for seed in seeds or [config.seed]
         ]
         for name, config in configs.items()
     }
@@ -209,7 +220,10 @@ def sweep(
                 cluster.train(missing, address, finished, live.show)
         else:
             for one in missing:
-                one.trained(partial(live.show, one.description))
+                try:
+                    one.trained(partial(live.show, one.description))
+                except ValueError as error:
+                    raise ConfigError(f"{one.description}: {error}") from error
                 finished()
     finished_runs = {name: [one.found() for one in group] for name, group in wanted.items()}
     for one, run in zip(every, itertools.chain(*finished_runs.values()), strict=True):
@@ -226,6 +240,29 @@ def full_scale(configs: Mapping[str, Config]) -> Runs:
     that no comparison mixes scales."""
     found = {name: store.full_scale(config) for name, config in configs.items()}
     return Runs(found if all(found.values()) else {})
+
+
+def _named(
+    configs: Mapping[str, Config] | Config, axes: Mapping[str, Iterable] | None
+) -> Mapping[str, Config]:
+    if isinstance(configs, Config):
+        return grid(configs, axes or {})
+    if axes:
+        raise ConfigError("axes vary one Config; give that one instead of several by name")
+    if not isinstance(configs, Mapping):
+        raise ConfigError(f"configs: {configs!r}: give a Config, or several as {{name: Config}}")
+    return configs
+
+
+def _checked(seeds: Iterable[int] | None) -> list[int]:
+    if seeds is None:
+        return []
+    if not isinstance(seeds, Iterable):
+        raise ConfigError(f"seeds: {seeds!r}: give a list, such as [{seeds!r}]")
+    seeds = [int(seed) for seed in seeds]
+    if len(set(seeds)) < len(seeds) or not seeds:
+        raise ConfigError(f"seeds: {seeds!r}: give at least one, each once")
+    return seeds
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 import pytest
+import torch
 
 from labkit.handcalc import Conv2d, Flatten, Linear
+from labkit.models import tdt4265_first
 from labkit.training import (
     SGD,
     Adadelta,
@@ -26,7 +28,10 @@ def make(**changes) -> Config:
     ("mistake", "message"),
     [
         (lambda: make(batch_size=0), "Config.batch_size: 0: input should be greater than 0"),
-        (lambda: make(epoch=3), "Config.epoch: 3: unknown; the fields are network, optimizer"),
+        (
+            lambda: make(epoch=3),
+            "Config.epoch: 3: unknown; did you mean epochs? The fields are network, ",
+        ),
         (lambda: make(seed="1"), "Config.seed: '1': input should be a valid integer"),
         (lambda: make(epochs=1.5), "Config.epochs: 1.5: input should be a valid integer"),
         (lambda: make(precision="fp16"), "Config.precision: 'fp16': input should be 'auto', "),
@@ -47,6 +52,15 @@ def make(**changes) -> Config:
         (lambda: make(validate_every=0), "Config.validate_every: 0: input should be greater"),
         (lambda: make(also_measure=("dev",)), "Config.also_measure.0: 'dev': input should be"),
         (lambda: Data(preprocessing="zka"), "Data.preprocessing: 'zka': input should be 'fixed',"),
+        (lambda: SGD(0.1), "SGD(0.1): name the field: learning_rate=0.1"),
+        (lambda: SGD(learning_rates=0.1), "SGD.learning_rate: missing"),
+        (lambda: make(epoch=1), "Config.epoch: 1: unknown; did you mean epochs? The fields are"),
+        (lambda: make(network=tdt4265_first), "it is a function that makes a network; call it"),
+        (lambda: make(network=torch.nn.Linear(2, 2)), "a network is a list of the layers of"),
+        (lambda: setattr(make(), "epochs", 3), "Config.epochs: 3: what is made stays as it is"),
+        (lambda: grid(make(), {"seed": [1, 2]}), "axis seed: [1, 2]: give it as seeds=[1, 2]"),
+        (lambda: grid(make(), {"data.preprocessing": "zca"}), "axis data.preprocessing: 'zca': "),
+        (lambda: grid(make(), {"batch_size": []}), "axis batch_size: []: give at least one value"),
         (lambda: make(early_stop=1), "Config.early_stop: 1: input should be greater than or equal"),
         (
             lambda: make(early_stop=4, data=Data(validation_fraction=0.0)),
@@ -73,7 +87,10 @@ def make(**changes) -> Config:
         (lambda: Data(train_images=0), "Data.train_images: 0"),
         (lambda: Augmentation(flip=1), "Augmentation.flip: 1"),
         (lambda: make().replace({"optimizer.learning_rate": 0}), "SGD.learning_rate: 0"),
-        (lambda: make().replace({"optimizer.rate": 0.1}), "SGD.rate: 0.1: unknown"),
+        (
+            lambda: make().replace({"optimizer.rate": 0.1}),
+            "SGD.rate: 0.1: unknown; did you mean learning_rate?",
+        ),
         (lambda: make().replace({"seed.x": 1}), "Config.seed.x: seed has no fields"),
         (lambda: make(optimizer={"learning_rate": 0.1}), "Config.optimizer"),
         (lambda: make().replace({"data.nme": "x"}), "Data.nme: 'x': unknown"),
@@ -82,7 +99,8 @@ def make(**changes) -> Config:
 def test_mistakes_are_named_with_value_and_remedy(mistake, message):
     with pytest.raises(ConfigError) as caught:
         mistake()
-    assert str(caught.value).startswith(message)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith((message, "Config.network:", "SGD."))
 
 
 def test_replace_reaches_inner_fields_and_leaves_the_original():
@@ -136,6 +154,11 @@ def test_every_field_reaches_the_json():
     config = make(optimizer=SGD(learning_rate=0.1, momentum=0.9), schedule=Step(every=3))
     assert config.to_json()["optimizer"]["momentum"] == 0.9
     assert config.to_json()["schedule"] == {"every": 3, "decay": 0.1, "name": "Step"}
+
+
+def test_lists_do_for_tuples():
+    config = make(network=[Flatten(), Linear(192, 4)], also_measure=["train"])
+    assert config == make(also_measure=("train",))
 
 
 def test_json_names_layers_by_their_shortest_expression():

@@ -58,5 +58,5 @@ def test_it_leaves_the_random_state_alone(linear, dataset):
 
 @pytest.mark.parametrize("wrong", [{"lowest": 0}, {"lowest": 2.0}, {"steps": 1}])
 def test_what_cannot_rise_is_refused(linear, dataset, wrong):
-    with pytest.raises(ConfigError, match="rates rise"):
+    with pytest.raises(ConfigError, match="give 0 < lowest < highest"):
         find_learning_rate(linear, dataset, **wrong)

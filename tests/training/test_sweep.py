@@ -10,6 +10,7 @@ import pytest
 from quarters import made_run
 
 from labkit import project
+from labkit.handcalc import Flatten, Linear
 from labkit.training import Adam, ConfigError, Runs, full_scale, store, sweep, wanted
 from labkit.training.trainer import Trainer
 
@@ -54,6 +55,46 @@ def test_axes_of_one_config(config, fits):
     assert len(fits) == 9
     with pytest.raises(ConfigError, match="give that one"):
         sweep({"base": config}, axes)
+
+
+def test_without_seeds_each_config_has_its_own(config, fits):
+    runs = sweep(config.replace(seed=12))
+    assert fits == ["run, seed 12"]
+    assert runs["run"][0].config["seed"] == 12
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (lambda config: sweep([config]), "configs: .*give a Config, or several as"),
+        (lambda config: sweep(config, seeds=3), r"seeds: 3: give a list, such as \[3\]"),
+        (lambda config: sweep(config, device="gpu"), "device 'gpu': give 'cpu'"),
+        (
+            lambda config: sweep(config, {"augmentation.crop": [8, 5]}),
+            r"^crop 5, seed 0: layer 6 .*32",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_run(config, fits, mistake, message):
+    with pytest.raises(ConfigError, match=message):
+        mistake(config)
+
+
+def test_what_diverged_says_so(config, fits, labkit):
+    network = (Flatten(), Linear(192, 4))
+    wild = config.replace({"optimizer.learning_rate": 3e38}, network=network)
+    runs = sweep({"tame": config, "wild": wild})
+    table = runs.table({"test accuracy": "test_accuracy"})
+    assert table["diverged"].to_dict() == {"tame": 0, "wild": 1}
+    assert runs.best("test_accuracy") == "tame"
+    _, out, _ = labkit("runs", "list")
+    assert out.count("diverged") == 1
+    assert "SGD 0.1, batch 16" in out
+
+
+def test_an_unknown_metric_is_answered_with_those_that_are(runs):
+    with pytest.raises(KeyError, match=r"'accuracy'; a run has .*test_accuracy"):
+        runs.table({"accuracy": "accuracy"})
 
 
 def test_a_run_under_two_names_is_trained_once(config, fits):
