@@ -38,7 +38,7 @@ from labkit.training import SGD, Config, Data, Trainer, full_scale, sweep
 # %% tags=["parameters"]
 profile: str = "quick"  # the name under which figures and tables are shown
 epochs: int = 2  # of the runs that compare learning rates and batch sizes
-long_epochs: int = 8  # of the run that is to overfit
+long_epochs: int = 6  # of the run that is to overfit
 train_images: int | None = 10000  # None: all 45,000
 validation_images: int | None = 500  # None: all 5,000
 test_images: int | None = 1000  # None: all 10,000
@@ -161,14 +161,16 @@ show(
 
 # %% tags=["solution"]
 best_rate, best_size = rate_runs.best("validation_loss"), size_runs.best("validation_loss")
+reached = {
+    name: "diverged"
+    if any(run.diverged for run in group)
+    else f"reaches {rate_runs.spread(name, 'test_accuracy')}"
+    for name, group in rate_runs.items()
+}
 Markdown(
     f"**Answer** (profile {profile}). Of the learning rates, the lowest validation loss is that of "
     f"*{best_rate}*, with {rate_runs.spread(best_rate, 'test_accuracy')} of the test images right; "
-    + ", ".join(
-        f"*{name}* reaches {rate_runs.spread(name, 'test_accuracy')}"
-        for name in rate_runs
-        if name != best_rate
-    )
+    + ", ".join(f"*{name}* {what}" for name, what in reached.items() if name != best_rate)
     + ". A step is the rate times the gradient: small steps are safe and slow, and large ones "
     "overshoot the valley that they are to descend into. "
     f"Of the batch sizes, *{best_size}* is best after the same number of epochs, with "
