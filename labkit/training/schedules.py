@@ -17,17 +17,14 @@ class Schedule(Choice):
     """One of the subclasses is chosen."""
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """The factor at `step` (the first is 0) of `total_steps`."""
-        raise NotImplementedError
+        """The factor at `step` (the first is 0) of `total_steps`; 1 where nothing else is said."""
+        return 1.0
 
 
 class Constant(Schedule):
     """The same rate throughout."""
 
     name: Literal["Constant"] = "Constant"
-
-    def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        return 1.0
 
 
 class Exponential(Schedule):
