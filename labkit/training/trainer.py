@@ -5,13 +5,16 @@ a whole, so there is no loader, no worker and no copy to wait for; sums of loss 
 device until a validation reads them.
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from labkit import progress
 from labkit.data import augment, preprocess
 from labkit.data.datasets import Dataset, Split
 from labkit.handcalc import BatchNorm1d, layer_table
@@ -207,5 +210,17 @@ def _preprocessing(
     key = (data.preprocessing, dataset.fingerprint, len(images), *settings.values())
     if key not in _fitted:
         _fitted.clear()
-        _fitted[key] = preprocess.fit(data.preprocessing, images.images, **settings)
+        with _waiting_for(data.preprocessing):
+            _fitted[key] = preprocess.fit(data.preprocessing, images.images, **settings)
     return _fitted[key]
+
+
+@contextlib.contextmanager
+def _waiting_for(method: str) -> Iterator[None]:
+    """A bar that says what takes seconds."""
+    if method in ("pca", "zca"):
+        with progress.bar(1, f"fitting {method} whitening", unit="fit") as bar:
+            yield
+            bar.update()
+    else:
+        yield

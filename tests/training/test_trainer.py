@@ -295,7 +295,7 @@ def test_it_learns_on_preprocessed_images(config, dataset, preprocessing):
     assert metrics["train_accuracy"] > 0.9
 
 
-def test_whitening_is_fitted_once_for_runs_on_the_same_images(config, dataset, monkeypatch):
+def test_whitening_is_fitted_once_for_runs_on_the_same_images(config, dataset, monkeypatch, capsys):
     fitted = []
     real = preprocess.fit
     monkeypatch.setattr(
@@ -305,6 +305,7 @@ def test_whitening_is_fitted_once_for_runs_on_the_same_images(config, dataset, m
     first = Trainer(config, dataset, CPU)
     second = Trainer(config.replace(batch_size=8), dataset, CPU)
     assert fitted == ["zca"]
+    assert capsys.readouterr().err.startswith("fitting zca whitening: 1/1 fits in ")
     assert torch.equal(first.test.images, second.test.images)
     Trainer(config.replace({"data.train_images": 78}), dataset, CPU)
     Trainer(config.replace({"data.whitening_epsilon": 0.5}), dataset, CPU)
