@@ -5,6 +5,7 @@ test images go through the same map.
 """
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,6 +13,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+
+from labkit import progress
 
 METHODS = ("fixed", "standardise", "min-max", "robust", "pca", "zca")
 
@@ -190,16 +193,32 @@ def _whitening(method: str, images: Tensor, epsilon: float) -> Whitening:
             f"epsilon is {epsilon}; take a small number above 0, because directions without "
             "variance would be divided by its root"
         )
-    mean, covariance = _moments(images)
-    with _one_thread():
-        variance, axes = torch.linalg.eigh(covariance)
-    # eigh has the smallest first; tiny negative variances are rounding
-    variance, axes = variance.flip(0).clamp(min=0), axes.flip(1)
-    # an axis is one only up to its sign: its largest entry shall be positive on every machine
-    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+    mean, variance, axes = _principal_axes(images)
     std = (variance + epsilon).sqrt()
     back = axes.T if method == "zca" else torch.eye(len(axes), device=axes.device)
     return Whitening(mean, axes / std @ back, back.T @ (std[:, None] * axes.T))
+
+
+# of the last images: finding them takes seconds, and PCA, ZCA and every epsilon go by the same
+_found: dict[bytes, tuple[Tensor, Tensor, Tensor]] = {}
+
+
+def _principal_axes(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (D,), variances (D,), the largest first, and axes (D, D), in columns."""
+    content = hashlib.sha256(images.cpu().contiguous().numpy()).digest()
+    if content not in _found:
+        with progress.bar(1, "principal axes of the images", unit="set") as bar:
+            mean, covariance = _moments(images)
+            with _one_thread():
+                variance, axes = torch.linalg.eigh(covariance)
+            bar.update()
+        # eigh has the smallest first; tiny negative variances are rounding
+        variance, axes = variance.flip(0).clamp(min=0), axes.flip(1)
+        # an axis is one only up to its sign: its largest entry shall be positive on every machine
+        axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+        _found.clear()
+        _found[content] = mean, variance, axes
+    return _found[content]
 
 
 def _moments(images: Tensor) -> tuple[Tensor, Tensor]:

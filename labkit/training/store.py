@@ -105,6 +105,11 @@ class Run:
         """One row per validation: step, epoch, losses, accuracies, seconds since the start."""
         return pd.read_csv(self.folder / "history.csv")
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether its weights are here; of committed records they are not."""
+        return (self.folder / WEIGHTS).exists()
+
     @cached_property
     def arrays(self) -> dict[str, Tensor]:
         """`step_loss` (steps,), `test_predictions` (N,) and `test_confidences` (N,)."""

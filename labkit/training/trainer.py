@@ -5,21 +5,18 @@ a whole, so there is no loader, no worker and no copy to wait for; sums of loss 
 device until a validation reads them.
 """
 
-import contextlib
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labkit import progress
 from labkit.data import augment, preprocess
 from labkit.data.datasets import Dataset, Split
 from labkit.handcalc import BatchNorm1d, layer_table
 from labkit.models import build
-from labkit.training.config import Config, Data, resolve_precision
+from labkit.training.config import Config, resolve_precision
 from labkit.training.engine import DEFAULT, Engine
 from labkit.training.metrics import Meter, Metrics
 from labkit.training.optimizers import make_optimizer
@@ -42,7 +39,13 @@ class Trainer:
         self.num_classes = len(dataset.classes)
         chosen = config.data
         train_images = dataset.train.first(chosen.train_images)
-        self.preprocessing = _preprocessing(chosen, dataset, train_images).to(device)
+        self.preprocessing = preprocess.fit(
+            chosen.preprocessing,
+            train_images.images,
+            mean=chosen.pixel_mean,
+            std=chosen.pixel_std,
+            epsilon=chosen.whitening_epsilon,
+        ).to(device)
         self.train = self._resident(train_images)
         self.validation = self._resident(dataset.validation.first(chosen.validation_images))
         self.test = self._resident(dataset.test.first(chosen.test_images))
@@ -197,30 +200,3 @@ class Trainer:
     def _logits(self, images: Tensor, model: torch.nn.Module | None = None) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return (model or self._forward)(images).float()  # the loss is taken in float32
-
-
-# the last one: whitening takes seconds to fit, and the runs of a sweep have most often the same
-_fitted: dict[tuple, preprocess.Affine | preprocess.Whitening] = {}
-
-
-def _preprocessing(
-    data: Data, dataset: Dataset, images: Split
-) -> preprocess.Affine | preprocess.Whitening:
-    settings = {"mean": data.pixel_mean, "std": data.pixel_std, "epsilon": data.whitening_epsilon}
-    key = (data.preprocessing, dataset.fingerprint, len(images), *settings.values())
-    if key not in _fitted:
-        _fitted.clear()
-        with _waiting_for(data.preprocessing):
-            _fitted[key] = preprocess.fit(data.preprocessing, images.images, **settings)
-    return _fitted[key]
-
-
-@contextlib.contextmanager
-def _waiting_for(method: str) -> Iterator[None]:
-    """A bar that says what takes seconds."""
-    if method in ("pca", "zca"):
-        with progress.bar(1, f"fitting {method} whitening", unit="fit") as bar:
-            yield
-            bar.update()
-    else:
-        yield

@@ -65,6 +65,8 @@ base = Config(
         train_images=train_images,
         validation_images=validation_images,
         test_images=test_images,
+        pixel_mean=0.0,  # pixels in [0, 1]; part 3 standardises them
+        pixel_std=1.0,
     ),
     batch_size=batch_size,
     epochs=epochs,

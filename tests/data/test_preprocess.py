@@ -203,3 +203,21 @@ def test_to_moves_everything(images, method):
 def test_what_fit_refuses(images, method, change, message):
     with pytest.raises(ValueError, match=message):
         fit(method, **{"images": images, **change})
+
+
+def test_the_principal_axes_of_the_same_images_are_found_once(monkeypatch, capsys):
+    found = []
+    real = torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: (found.append(1), real(matrix))[1])
+    images = torch.randint(0, 256, (40, 3, 4, 4), dtype=torch.uint8)
+    first = preprocess.fit("zca", images)
+    preprocess.fit("pca", images.clone())
+    preprocess.fit("zca", images, epsilon=0.5)
+    again = preprocess.fit("zca", images)
+    assert len(found) == 1
+    assert torch.equal(first(images), again(images))
+    said = capsys.readouterr().err
+    assert said.startswith("principal axes of the images: 1/1 sets in ")
+    images[0, 0, 0, 0] ^= 1  # other images, if only by one bit
+    preprocess.fit("zca", images)
+    assert len(found) == 2

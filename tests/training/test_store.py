@@ -204,6 +204,8 @@ def test_a_committed_record_is_found_by_config_alone(
     monkeypatch.setattr(store, "_source_hash", lambda: "a later trainer")
     found = store.find(config.replace(precision="auto"), dataset)
     assert found.metrics == result.metrics
+    assert run.has_weights is False  # its folder is gone
+    assert not found.has_weights
     with pytest.raises(FileNotFoundError, match="--fresh"):
         _ = found.weights
     assert store.find(config.replace(seed=5), dataset) is None

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from quarters import make_split
 
-from labkit.data import Dataset, Split, preprocess
+from labkit.data import Dataset, Split
 from labkit.handcalc import BatchNorm1d, Flatten, Linear
 from labkit.models import build
 from labkit.training import (
@@ -293,23 +293,6 @@ def test_it_learns_on_preprocessed_images(config, dataset, preprocessing):
     )
     metrics = fit(config.replace(epochs=15), dataset).metrics
     assert metrics["train_accuracy"] > 0.9
-
-
-def test_whitening_is_fitted_once_for_runs_on_the_same_images(config, dataset, monkeypatch, capsys):
-    fitted = []
-    real = preprocess.fit
-    monkeypatch.setattr(
-        preprocess, "fit", lambda *args, **rest: (fitted.append(args[0]), real(*args, **rest))[1]
-    )
-    config = config.replace({"data.preprocessing": "zca", "data.train_images": 77})
-    first = Trainer(config, dataset, CPU)
-    second = Trainer(config.replace(batch_size=8), dataset, CPU)
-    assert fitted == ["zca"]
-    assert capsys.readouterr().err.startswith("fitting zca whitening: 1/1 fits in ")
-    assert torch.equal(first.test.images, second.test.images)
-    Trainer(config.replace({"data.train_images": 78}), dataset, CPU)
-    Trainer(config.replace({"data.whitening_epsilon": 0.5}), dataset, CPU)
-    assert fitted == ["zca"] * 3
 
 
 def test_preprocessing_is_fitted_on_the_images_of_the_run(config, dataset):
