@@ -93,7 +93,15 @@ def learning_curves(
                     )
                     together = curves.dropna().mean(axis=1)
                     label = f"{name}, {said[split]}"
-                    panel.plot(together.index, together, dashes[split], color=colour, label=label)
+                    marker = "." if len(together) == 1 else ""  # a line of one point is none
+                    panel.plot(
+                        together.index,
+                        together,
+                        dashes[split],
+                        color=colour,
+                        label=label,
+                        marker=marker,
+                    )
                     if len(group) > 1:
                         panel.plot(curves, dashes[split], color=colour, alpha=0.35, linewidth=0.7)
             panel.set_xlabel("epoch")
