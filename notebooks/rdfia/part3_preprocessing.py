@@ -42,7 +42,7 @@ seeds: list[int] = [0]  # one run for each
 
 learning_rate: float = 0.01  # the sheet's
 momentum: float = 0.9  # the sheet has none; with it a short training shows what a long one would
-batch_size: int = 32  # the sheet has 128; smaller batches take more steps in a short training
+batch_size: int = 32  # the sheet has 128; in a short training more steps are taken with less
 whitening_epsilon: float = 0.01  # added to the variances along the principal axes
 precision: str = "auto"  # bf16 where the hardware has it; or "fp32", "bf16"
 
@@ -116,7 +116,7 @@ base = Config(
     batch_size=batch_size,
     epochs=epochs,
     validations_per_epoch=1,
-    also_measure=("test",),
+    also_measure=("train", "test"),
     precision=precision,
 )
 experiment = {"base": base} | {
