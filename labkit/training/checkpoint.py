@@ -83,13 +83,7 @@ def load(path: Path, trainer: Trainer) -> Progress | None:
     try:
         tensors, about = _read(path)
     except ValueError as error:
-        aside = Path(tempfile.mkdtemp(prefix=f"damaged-{path.name.strip('.')}-", dir=path.parent))
-        path.rename(aside / path.name)
-        print(
-            f"checkpoint {path.name} cannot be read ({error}); set aside in {aside.name}, "
-            "trained from the beginning",
-            file=sys.stderr,
-        )
+        set_aside(path, f"checkpoint {path.name} cannot be read ({error})", "from the beginning")
         return None
     done = Progress(**about["done"])
     trainer.steps = about["steps"]
@@ -101,6 +95,13 @@ def load(path: Path, trainer: Trainer) -> Progress | None:
     _load_optimizer(trainer, tensors, about["optimizer"])
     _set_random_states(trainer, _part("random", tensors))
     return done
+
+
+def set_aside(path: Path, why: str, trained: str) -> None:
+    """Move what is damaged out of the way, never to be trusted nor deleted, and say so."""
+    aside = Path(tempfile.mkdtemp(prefix=f"damaged-{path.name.strip('.')}-", dir=path.parent))
+    path.rename(aside / path.name)
+    print(f"{why}; set aside in {aside.name}, trained {trained}", file=sys.stderr)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict]:

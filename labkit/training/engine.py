@@ -63,6 +63,15 @@ class Engine:
 DEFAULT = Engine()
 
 
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device, engine: Engine = DEFAULT) -> Iterator[None]:
+    """A run is its seed: what this process drew before cannot reach it, nor the other way round."""
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(gpus), engine.applied():
+        torch.manual_seed(seed)
+        yield
+
+
 def _keep_memory() -> None:
     """Raise glibc's thresholds for giving memory back; elsewhere nothing is done."""
     trim_threshold, mmap_threshold = -1, -3  # the parameters' numbers in malloc.h

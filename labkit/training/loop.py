@@ -15,7 +15,7 @@ from labkit.data.datasets import Dataset
 from labkit.training import checkpoint
 from labkit.training.checkpoint import History, Progress
 from labkit.training.config import Config, resolve_device
-from labkit.training.engine import DEFAULT, Engine
+from labkit.training.engine import DEFAULT, Engine, seeded
 from labkit.training.trainer import Trainer
 
 CHECKPOINT_SECONDS = 60
@@ -58,11 +58,8 @@ def fit(
     run is there already, training goes on from it, and ends with the same bits, on the same machine
     with as many threads.
     """
-    # a run is its seed: what this process drew before must not reach it, nor the other way round
     place = resolve_device(device)
-    gpus = [place] if place.type == "cuda" else []
-    with torch.random.fork_rng(gpus), engine.applied():
-        torch.manual_seed(config.seed)
+    with seeded(config.seed, place, engine):
         trainer = Trainer(config, dataset, place, engine)
         done = (save_to and checkpoint.load(save_to, trainer)) or Progress()
         validations = validation_steps(config, trainer.steps_per_epoch)

@@ -8,12 +8,11 @@ import math
 from dataclasses import dataclass
 
 import pandas as pd
-import torch
 
 from labkit import progress
 from labkit.data import Dataset
 from labkit.training.config import Config, resolve_device
-from labkit.training.engine import DEFAULT
+from labkit.training.engine import seeded
 from labkit.training.loop import batches
 from labkit.training.strict import ConfigError
 from labkit.training.trainer import Trainer
@@ -56,9 +55,7 @@ def find_learning_rate(
     factor = (highest / lowest) ** (1 / (steps - 1))
     rows, mean = [], 0.0
     place = resolve_device(device)
-    gpus = [place] if place.type == "cuda" else []
-    with torch.random.fork_rng(gpus), DEFAULT.applied():
-        torch.manual_seed(config.seed)
+    with seeded(config.seed, place):
         per_epoch = math.ceil(
             len(dataset.train.first(config.data.train_images)) / config.batch_size
         )

@@ -19,7 +19,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ import labkit
 from labkit import project
 from labkit.data.datasets import Dataset
 from labkit.errors import LabkitError
+from labkit.training.checkpoint import set_aside
 from labkit.training.config import Config, resolve_device, resolve_precision
 from labkit.training.loop import Result
 
@@ -236,9 +236,7 @@ def _set_aside_damaged(folder: Path) -> None:
     try:
         read(folder)
     except ValueError as error:
-        aside = Path(tempfile.mkdtemp(prefix=f"damaged-{folder.name}-", dir=folder.parent))
-        folder.rename(aside / folder.name)
-        print(f"{error}; set aside in {aside.name}, trained again", file=sys.stderr)
+        set_aside(folder, str(error), "again")
 
 
 def read(folder: Path) -> Run:
