@@ -23,7 +23,8 @@ class Split:
     def first(self, n: int | None) -> "Split":
         """Return the first `n` images (all for None), without copying.
 
-        Splits are in random order, so this is a random sample, and contains every smaller one.
+        Splits are in random order, so this is a random sample, and contains every smaller one. (The
+        test part of digits is the exception: it is in the order in which its forms were filled in.)
 
         >>> split = Split(torch.zeros(5, 3, 32, 32, dtype=torch.uint8), torch.arange(5))
         >>> split.first(2).labels
@@ -56,9 +57,9 @@ def load(name: str, *, validation_fraction: float = 0.1) -> Dataset:
     """Return the data set `name`, fetched and prepared if it is not on this machine yet.
 
     Train and validation are the beginning and the end of the official training set, which is stored
-    in a fixed random order; test is the official test set in its own order, which is random too. A
-    larger validation part contains every smaller one. All stay memory-mapped: opening is instant,
-    and what is never looked at is never read.
+    in a fixed random order; test is the official test set in its own order, which for CIFAR-10 is
+    random too. A larger validation part contains every smaller one. All stay memory-mapped: opening
+    is instant, and what is never looked at is never read.
 
     Raises `labkit.data.sources.DataError` if the set cannot be had or is damaged.
 

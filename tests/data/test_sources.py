@@ -204,7 +204,7 @@ def test_content_other_than_the_known_is_refused(tiny, tmp_path, change, message
 def test_unknown_name_suggests_the_nearest(tiny):
     with pytest.raises(DataError, match=r"no data set 'cifar-10'; did you mean 'cifar10'\?"):
         sources.fetch("cifar-10")
-    with pytest.raises(DataError, match=r"no data set 'mnist'; known: cifar10, tiny"):
+    with pytest.raises(DataError, match=r"no data set 'mnist'; known: cifar10, digits, tiny"):
         sources.status("mnist")
 
 
