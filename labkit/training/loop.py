@@ -16,6 +16,7 @@ from labkit.training import checkpoint
 from labkit.training.checkpoint import History, Progress
 from labkit.training.config import Config, resolve_device
 from labkit.training.engine import DEFAULT, Engine, seeded
+from labkit.training.metrics import Meter
 from labkit.training.trainer import Trainer
 
 CHECKPOINT_SECONDS = 60
@@ -52,7 +53,8 @@ def fit(
 
     Best is the lowest validation loss; without a validation split it is the last. The final
     metrics (`train_…`, `validation_…`, `test_…`) are taken with these weights in evaluation mode,
-    over every image of the split as the Config sizes it, without augmentation.
+    over every image of the split as the Config sizes it (`train_…` over its
+    `data.measured_train_images`), without augmentation.
 
     With `save_to` the state is saved there after every epoch and every minute; if a state of this
     run is there already, training goes on from it, and ends with the same bits, on the same machine
@@ -152,12 +154,25 @@ def _measured(trainer: Trainer, done: Progress, stopped: str) -> Result:
         "training_seconds": done.history[-1]["seconds"],
     }
     for name in ("train", "validation", "test"):
-        measured = trainer.evaluate(getattr(trainer, name))
-        metrics[f"{name}_loss"] = measured.loss
-        metrics[f"{name}_accuracy"] = measured.accuracy
-        metrics[f"{name}_examples"] = measured.num_examples
-    metrics["test_confusion"] = measured.confusion.tolist()
-    confidences, predictions = trainer.logits(trainer.test).softmax(1).max(1)
+        metrics[f"{name}_examples"] = len(getattr(trainer, name))
+    row = next((row for row in done.history if row["step"] == done.best_step), {})
+    for name, column, split in (
+        ("train", "measured_train", trainer.measured_train),
+        ("validation", "validation", trainer.validation),
+    ):
+        if f"{column}_loss" in row:  # taken then, with these very weights
+            loss, accuracy = row[f"{column}_loss"], row[f"{column}_accuracy"]
+        else:
+            measured = trainer.evaluate(split)
+            loss, accuracy = measured.loss, measured.accuracy
+        metrics |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+    logits = trainer.logits(trainer.test)
+    meter = Meter(trainer.num_classes, trainer.device)
+    meter.add(logits, trainer.test.labels)
+    tested = meter.result()
+    metrics |= {"test_loss": tested.loss, "test_accuracy": tested.accuracy}
+    metrics["test_confusion"] = tested.confusion.tolist()
+    confidences, predictions = logits.softmax(1).max(1)
     return Result(
         weights={name: value.cpu().contiguous() for name, value in trainer.best.items()},
         history=done.history,

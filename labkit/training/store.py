@@ -63,7 +63,10 @@ _DECISIVE = (
 
 # what a profile changes: how much is trained, not what
 BUDGET = frozenset(
-    {"train_images", "validation_images", "test_images", "epochs", "seed", "precision"}
+    {
+        *("train_images", "validation_images", "test_images", "measured_train_images"),
+        *("epochs", "seed", "precision"),
+    }
 )
 
 
@@ -288,7 +291,7 @@ def local_runs() -> list[Run]:
 
 
 def is_full_scale(run: Run) -> bool:
-    """Whether it was trained and measured on all images of every split."""
+    """Whether it was trained on all training images, and measured on all others."""
     return not any(
         run.config["data"][f"{split}_images"] for split in ("train", "validation", "test")
     )

@@ -19,6 +19,9 @@ from labkit.training.store import Run
 from labkit.training.strict import ConfigError
 from labkit.training.wanted import Wanted
 
+# behind the point, in tables; all others have three
+DIGITS = {"best_epoch": 1, "training_seconds": 0}
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -136,7 +139,7 @@ class Runs(Mapping[str, list[Run]]):
         return pd.DataFrame(
             [
                 {
-                    title: self.spread(name, metric, digits=1 if metric == "best_epoch" else 3)
+                    title: self.spread(name, metric, digits=DIGITS.get(metric, 3))
                     for title, metric in columns.items()
                 }
                 | {"seeds": len(self[name])}

@@ -47,6 +47,7 @@ class Trainer:
             epsilon=chosen.whitening_epsilon,
         ).to(device)
         self.train = self._resident(train_images)
+        self.measured_train = self._measured_train()
         self.validation = self._resident(dataset.validation.first(chosen.validation_images))
         self.test = self._resident(dataset.test.first(chosen.test_images))
         self.steps_per_epoch = math.ceil(len(self.train) / config.batch_size)
@@ -122,8 +123,9 @@ class Trainer:
         """
         running, self.meter = self.meter.result(), Meter(self.num_classes, self.device)
         measured = {"train": running, "validation": self.evaluate(self.validation)}
+        splits = {"train": self.measured_train, "test": self.test}
         for name in self.config.also_measure:
-            measured[f"measured_{name}"] = self.evaluate(getattr(self, name))
+            measured[f"measured_{name}"] = self.evaluate(splits[name])
         return {
             f"{name}_{metric}": getattr(values, metric)
             for name, values in measured.items()
@@ -157,6 +159,15 @@ class Trainer:
     def keep_best(self) -> None:
         """Remember the present weights as the best."""
         self.best = self.weights()
+
+    def _measured_train(self) -> Split:
+        count, most = self.config.data.measured_train_images, len(self.train)
+        if count and count > most:
+            raise ConfigError(
+                f"Config.data.measured_train_images: {count}: there are {most} training images; "
+                f"give 1 to {most}, or None for all"
+            )
+        return self.train.first(count)
 
     def _check_network(self) -> None:
         channels, *sides = self.train.images.shape[1:]

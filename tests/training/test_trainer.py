@@ -316,6 +316,37 @@ def test_other_splits_are_measured_along_the_way(config, dataset):
     assert equal(plain.weights, result.weights)  # looking changes nothing
 
 
+def test_what_was_measured_along_the_way_is_not_measured_again(config, dataset, monkeypatch):
+    counts = []
+    logits = Trainer.logits
+    monkeypatch.setattr(
+        Trainer, "logits", lambda self, split: counts.append(len(split)) or logits(self, split)
+    )
+    fit(config.replace(validations_per_epoch=1, also_measure=("train",)), dataset)
+    # validation and training images after each of the two epochs, the test images at the end
+    assert counts == [30, 90, 30, 90, 35]
+
+
+def test_so_many_of_the_training_images_are_measured(config, dataset):
+    few = config.replace({"data.measured_train_images": 10}, also_measure=("train",))
+    result, whole = fit(few, dataset), fit(config, dataset)
+    assert equal(result.weights, whole.weights)  # all were trained on
+    trainer = Trainer(config, dataset, CPU)
+    trainer.model.load_state_dict(result.weights)
+    first = trainer.evaluate(dataset.train.first(10))
+    assert result.metrics["train_loss"] == pytest.approx(first.loss, rel=1e-5)
+    assert result.metrics["train_accuracy"] == first.accuracy
+    assert result.metrics["train_loss"] != whole.metrics["train_loss"]
+    assert result.metrics["train_examples"] == 90
+    best = next(row for row in result.history if row["step"] == result.metrics["best_step"])
+    assert best["measured_train_loss"] == result.metrics["train_loss"]
+
+
+def test_more_measured_images_than_training_images_are_refused(config, dataset):
+    with pytest.raises(ConfigError, match=r"measured_train_images: 91.*90 training images"):
+        fit(config.replace({"data.measured_train_images": 91}), dataset)
+
+
 def test_arrays_hold_every_step_s_loss_and_every_test_image_s_prediction(config, dataset):
     result = fit(config.replace(epochs=3), dataset)
     losses = result.arrays["step_loss"]
