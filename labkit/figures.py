@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from labkit.data import Dataset
@@ -204,6 +205,136 @@ def pictures(images: Tensor, titles: Sequence[str] = (), *, columns: int = 6) ->
             axes.imshow(image.expand(-1, -1, 3).numpy(), interpolation="nearest")
             if titles:
                 axes.set_title(titles[place], fontsize="small", pad=2)
+    return figure
+
+
+def over_picture(
+    picture: Tensor,
+    labels: Tensor,
+    names: Sequence[str],
+    *,
+    first: float,
+    step: float,
+    strength: Tensor | None = None,
+    framed: Sequence[tuple[int, int]] = (),
+    frame: str = "",
+) -> Figure:
+    """A map of classes drawn over the picture that it was computed from.
+
+    `picture` (C, H, W) is as in `pictures`; `labels` (rows, columns) are indices into `names`. The
+    place (0, 0) of the map lies `first` pixels from the upper and the left edge, its neighbours
+    `step` pixels further. Each gets a tile with its class's name; the tiles of one class have one
+    colour, the denser the larger `strength` (rows, columns), which is in [0, 1]. The places in
+    `framed` are outlined, which the legend calls `frame`.
+    """
+    if int(labels.max()) >= len(names):
+        raise ValueError(f"label {int(labels.max())} has no name among the {len(names)} given")
+    strength = torch.ones(labels.shape) if strength is None else strength
+    shown = picture.float() / 255 if picture.dtype == torch.uint8 else picture.clamp(0, 1)
+    _, height, width = shown.shape
+    present = sorted(set(labels.flatten().tolist()))
+    # lighter ones after the first eight, so that ten classes are ten colours
+    colours = (*COLOURS, "#B9E3C6", "#6A3D9A", "#F0E442", "#FFFFFF")
+    side = 0.94 * step
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        entries = [names[label] for label in present] + [frame] * bool(framed and frame)
+        lines = math.ceil(sum(len(entry) + 6 for entry in entries) / 100)  # of the legend
+        figure = Figure(figsize=(WIDTH, WIDTH * height / width + 0.4 + 0.19 * lines))
+        axes = figure.subplots()
+        axes.imshow(
+            shown.expand(3, -1, -1).permute(1, 2, 0).numpy(),  # (H, W, C)
+            extent=(0, width, height, 0),
+            interpolation="nearest",
+        )
+        points = 72 * WIDTH * step / width  # of one step, on paper
+        for row, column in np.ndindex(*labels.shape):
+            label = int(labels[row, column])
+            x, y = first + step * column, first + step * row
+            place = (x - side / 2, y - side / 2), side, side
+            dense = 0.35 + 0.5 * float(strength[row, column])
+            axes.add_patch(
+                Rectangle(*place, color=colours[label % len(colours)], alpha=dense, linewidth=0)
+            )
+            if (row, column) in framed:
+                axes.add_patch(Rectangle(*place, fill=False, linewidth=1.6, zorder=3))
+            name = axes.text(
+                x,
+                y,
+                names[label],
+                ha="center",
+                va="center_baseline",
+                fontsize=min(9, 1.5 * points / max(map(len, names))),
+            )
+            name.set_path_effects([withStroke(linewidth=1.4, foreground="white")])
+        axes.set(xlim=(0, width), ylim=(height, 0))
+        axes.set_xticks(range(0, width + 1, 32))
+        axes.set_yticks(range(0, height + 1, 32))
+        axes.set_xlabel("pixels")
+        axes.set_ylabel("pixels")
+        handles = [
+            Rectangle((0, 0), 1, 1, color=colours[label % len(colours)], alpha=0.85, linewidth=0)
+            for label in present
+        ]
+        if framed and frame:
+            handles.append(Rectangle((0, 0), 1, 1, fill=False, linewidth=1.6))
+        figure.legend(
+            handles,
+            entries,
+            loc="outside lower center",
+            ncols=math.ceil(len(entries) / lines),
+            handlelength=1,
+            handleheight=1,
+        )
+    return figure
+
+
+def receptive_fields(
+    rows: Mapping[str, Mapping[str, Tensor]],
+    holding: Mapping[str, Mapping[str, int]],
+    held: str,
+) -> Figure:
+    """How much each pixel of a receptive field bears on the output, layer by layer.
+
+    `rows` names lines of pictures (e.g. random and trained weights), each with one map (r, r) per
+    layer: the size of the gradient of an output with respect to the r × r pixels of its theoretical
+    receptive field, which is framed. Each picture has a scale of its own, in space and in grey.
+    `holding` has for each of them the side, in pixels, of the square around the middle that holds
+    what `held` says in the legend. Titles say `layer: r, side`.
+    """
+    squares = {"theoretical field": ("-", COLOURS[1]), held: ("--", COLOURS[0])}
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        columns = max(map(len, rows.values()))
+        height = len(rows) * (WIDTH / columns + 0.2) + 0.5
+        figure = Figure(figsize=(WIDTH, height))
+        grid = figure.subplots(len(rows), columns, squeeze=False)
+        for line, (row, maps) in zip(grid, rows.items(), strict=True):
+            for axes, (layer, shown) in zip(line, maps.items(), strict=True):
+                sides = (len(shown), holding[row][layer])
+                half = sides[0] / 2
+                image = axes.imshow(
+                    (shown / shown.max()).numpy(),
+                    cmap="Greys",
+                    vmin=0,
+                    vmax=1,
+                    extent=(-half, half, half, -half),
+                    interpolation="nearest",
+                )
+                for side, (dashes, colour) in zip(sides, squares.values(), strict=True):
+                    look = {"edgecolor": colour, "linestyle": dashes, "linewidth": 1.2}
+                    place = (-side / 2, -side / 2), side, side
+                    axes.add_patch(Rectangle(*place, fill=False, clip_on=False, **look))
+                axes.set(xlim=(-1.15 * half, 1.15 * half), ylim=(1.15 * half, -1.15 * half))
+                axes.spines[:].set_visible(False)
+                axes.set_title(f"{layer}: {sides[0]}, {sides[1]}", fontsize="small", pad=2)
+                axes.set_xticks([-half, 0, half], [f"−{half:g}", "0", f"{half:g}"])
+                axes.set_yticks([])
+                axes.tick_params(labelsize="small")
+            line[0].set_ylabel(row)
+        for axes in grid[-1]:
+            axes.set_xlabel("pixels", fontsize="small")
+        bar = figure.colorbar(image, ax=grid, shrink=0.8, aspect=25, pad=0.01)
+        bar.set_label("gradient (of the largest)")
+        _legend_below(figure, squares)
     return figure
 
 

@@ -318,3 +318,59 @@ def test_the_learning_rate_finder_s_figure_marks_its_suggestion():
     axes = figures.learning_rates(found).axes[0]
     assert axes.get_xscale() == "log"
     assert any(list(line.get_xdata()) == [found.suggested] * 2 for line in axes.lines)
+
+
+def test_classes_are_drawn_where_they_were_found():
+    picture = torch.full((3, 48, 64), 128, dtype=torch.uint8)
+    labels = torch.tensor([[0, 2, 2], [0, 0, 2]])
+    strength = torch.tensor([[0.0, 1.0, 0.5], [1.0, 1.0, 1.0]])
+    figure = figures.over_picture(
+        picture,
+        labels,
+        ("cat", "dog", "frog"),
+        first=16,
+        step=8,
+        strength=strength,
+        framed=[(0, 2)],
+        frame="one image",
+    )
+    (axes,) = figure.axes
+    assert axes.images[0].get_extent() == [0, 64, 48, 0]
+    written = {text.get_position(): text.get_text() for text in axes.texts}
+    assert written == {
+        **{(16, 16): "cat", (24, 16): "frog", (32, 16): "frog"},
+        **{(16, 24): "cat", (24, 24): "cat", (32, 24): "frog"},
+    }
+    tiles = [patch for patch in axes.patches if patch.get_fill()]
+    assert [tile.get_center() for tile in tiles] == [pytest.approx(place) for place in written]
+    # one colour for a class, the denser the surer
+    colours = [tile.get_facecolor()[:3] for tile in tiles]
+    assert colours[0] == colours[3] == colours[4] != colours[1] == colours[2] == colours[5]
+    assert tiles[0].get_alpha() < tiles[2].get_alpha() < tiles[1].get_alpha()
+    (frame,) = [patch for patch in axes.patches if not patch.get_fill()]
+    assert frame.get_center() == pytest.approx((32, 16))
+    assert [text.get_text() for text in figure.legends[0].texts] == ["cat", "frog", "one image"]
+
+
+def test_a_class_without_a_name_is_refused():
+    with pytest.raises(ValueError, match="label 2 has no name among the 2"):
+        figures.over_picture(
+            torch.zeros(3, 8, 8), torch.tensor([[2]]), ("cat", "dog"), first=4, step=8
+        )
+
+
+def test_receptive_fields_are_framed_by_theory_and_by_what_was_found():
+    rows = {"random": {"conv1": torch.ones(5, 5), "pool1": torch.rand(6, 6)}}
+    figure = figures.receptive_fields(rows, {"random": {"conv1": 5, "pool1": 4}}, "95% of it")
+    conv1, pool1, bar = figure.axes
+    assert (conv1.get_title(), pool1.get_title()) == ("conv1: 5, 5", "pool1: 6, 4")
+    assert conv1.get_ylabel() == "random"
+    assert [patch.get_bbox().bounds for patch in pool1.patches] == [(-3, -3, 6, 6), (-2, -2, 4, 4)]
+    assert len({patch.get_linestyle() for patch in pool1.patches}) == 2  # readable in grey
+    assert float(pool1.images[0].get_array().max()) == 1
+    assert pool1.images[0].get_extent() == [-3, 3, 3, -3]
+    assert bar.get_ylabel() == "gradient (of the largest)"
+    assert [text.get_text() for text in figure.legends[0].texts] == [
+        "theoretical field",
+        "95% of it",
+    ]

@@ -1,23 +1,25 @@
 """The notebooks of hand calculations: their checks with solutions, and as students find them."""
 
 import ast
-from pathlib import Path
 
-import jupytext
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-CHECKS = {
-    "notebooks/tdt4265/task1_hand_calculation.py": 7,
-    "notebooks/rdfia/part1_hand_calculation.py": 15,
-}
+from labkit.report.execute import find_notebooks
+
+CHECKS = {"tdt4265/task1_hand_calculation": 7, "rdfia/part1_hand_calculation": 15}
+SOURCES = {source.name: source for source in find_notebooks()}
 
 
-@pytest.fixture(scope="module", params=CHECKS, ids=lambda path: path.split("/")[1])
-def notebook(request):
+@pytest.fixture(scope="module", params=CHECKS, ids=lambda name: name.split("/")[0])
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def notebook(name):
     """The code cells, and how many checks they hold."""
-    cells = jupytext.read(ROOT / request.param).cells
-    return [cell for cell in cells if cell.cell_type == "code"], CHECKS[request.param]
+    cells = SOURCES[name].read().cells
+    return [cell for cell in cells if cell.cell_type == "code"], CHECKS[name]
 
 
 def has_tag(cell, tag):
@@ -39,9 +41,10 @@ def run(cells, **parameters):
     return verdicts
 
 
-def test_the_solutions_are_right(notebook):
+def test_the_solutions_are_right(notebook, name):
     cells, checks = notebook
-    assert [str(verdict) for verdict in run(cells)] == ["correct"] * checks
+    smoke = SOURCES[name].params("smoke")
+    assert [str(verdict) for verdict in run(cells, **smoke)] == ["correct"] * checks
 
 
 def test_the_student_version_runs_and_awaits_answers(notebook):
@@ -66,7 +69,6 @@ def test_parameters_are_annotated_literals(notebook):
     (cell,) = [cell for cell in notebook[0] if has_tag(cell, "parameters")]
     for line, node in zip(cell.source.splitlines(), ast.parse(cell.source).body, strict=True):
         assert isinstance(node, ast.AnnAssign)
-        assert isinstance(
-            ast.literal_eval(node.value), {"bool": bool, "int": int}[node.annotation.id]
-        )
+        kinds = {"bool": bool, "str": str, "int": int, "int | None": int | None}
+        assert isinstance(ast.literal_eval(node.value), kinds[ast.unparse(node.annotation)])
         assert "  # " in line
