@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 from labkit import progress, project
 from labkit.errors import LabkitError, UsageError
-from labkit.report import execute
+from labkit.report import execute, kernels
 from labkit.report.execute import Source
 from labkit.report.typst import Section, compile_pdf, document, failure, section
 
@@ -162,6 +162,7 @@ def _executed(source: Source, chosen: dict, folder: Path, fresh: bool) -> Part:
     key = execute.cache_key(source, chosen)
     if not fresh and (notebook := _still_valid(path, key)) is not None:
         return Part(source, notebook, time.perf_counter() - started, executed=False)
+    kernels.warm_up()  # while the data are looked at
     try:
         data = _fetch(source.data_sets)
     except LabkitError as error:  # the other notebooks may do without

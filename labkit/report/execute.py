@@ -3,7 +3,7 @@
 - Parameters are checked before anything runs: an unknown name or a value of the wrong type is
   refused, as is a notebook without a `parameters` cell (papermill would only warn).
 - Each kernel talks over sockets in a private folder: parallel kernels cannot take each other's
-  ports.
+  ports. It is forked from a process that has the notebooks' imports behind it (see `kernels`).
 - Progress bars of the kernel are drawn here and stay out of the notebook.
 """
 
@@ -36,6 +36,7 @@ from traitlets.config import Config
 import labkit
 from labkit import progress, project
 from labkit.errors import UsageError
+from labkit.report import kernels
 
 # the libraries whose version shows in a notebook's outputs
 _SHAPING = ("torch", "numpy", "pandas", "matplotlib")
@@ -246,6 +247,10 @@ def execute(
             if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
         ]
         return raised
+    except KeyboardInterrupt:
+        # asyncio would complain that nobody asks what became of the cell
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        raise
     except RuntimeError as error:  # DeadKernelError, or it died before its first cell
         died = nbformat.read(output, as_version=4)
         return failed(died, "the kernel died, most often for want of memory", str(error))
@@ -316,6 +321,7 @@ class _Engine(NBClientEngine):
 
 
 papermill_engines.register("labkit", _Engine)
+kernels.fork_them()
 # its own look at the parameters does not understand `int | None` and warns of what is checked here
 logging.getLogger("papermill").setLevel(logging.ERROR)
 
