@@ -1,7 +1,7 @@
 """What a kernel's fork server imports: all that the notebooks do, and the kernel itself.
 
-Imported by nothing else. No tensor may be computed here, and no thread start: it would be missing in
-the forks. (OpenBLAS starts its own with NumPy, and knows how to begin anew after a fork.)
+Imported by nothing else. No tensor may be computed here, and no thread start: it would be missing
+in the forks. (OpenBLAS starts its own with NumPy, and knows how to begin anew after a fork.)
 """
 
 import os
