@@ -142,15 +142,20 @@ judged, judged_profile = (recorded, "full") if recorded else (runs, profile)
 curves = ("train", "measured_test")
 
 # %%
-for number, methods, what in (
-    (4, ["standardise"], "Standardised images"),
-    (5, ["pca", "zca"], "PCA- and ZCA-whitened images"),
-    (6, ["min-max", "robust"], "Scaling by minimum and maximum, and by median and quartiles"),
-):
-    shown_here = judged.select("base", *(method for method in methods if method in judged))
+made = {
+    "standardise": "standardised",
+    "pca": "whitened by PCA",
+    "zca": "whitened by ZCA",
+    "min-max": "scaled by minimum and maximum",
+    "robust": "scaled by median and quartiles",
+}
+for number, pair in ((4, ["standardise"]), (5, ["pca", "zca"]), (6, ["min-max", "robust"])):
+    methods = [method for method in pair if method in judged]
+    shown_here = judged.select("base", *methods)
     show(
         figures.learning_curves(shown_here, splits=curves),
-        f"{what}, beside the base network (figure {number} of the practical).",
+        f"Images {' or '.join(made[method] for method in methods)}, beside the base network "
+        f"(figure {number} of the practical).",
         label=f"fig-rdfia-{number}",
         runs=shown_here,
         profile=judged_profile,

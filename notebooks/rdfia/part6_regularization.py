@@ -255,7 +255,7 @@ for batches_seen in range(101):
             "running variance": f"{layer.running_var.item():.2f}",
             "the number 3, at the test": f"{alone:+.2f}",
         }
-    given = layer.train()(3 + 2 * torch.randn(32, 1))
+    layer.train()(3 + 2 * torch.randn(32, 1))
 companions = [3 + 2 * torch.randn(31, 1) for _ in range(2)]
 among = [layer.train()(torch.cat([example, others]))[0].item() for others in companions]
 show(
@@ -272,8 +272,8 @@ Markdown(
     f"{judged.spread('batch normalisation', 'test_accuracy')}, without it "
     f"{judged.spread('base', 'test_accuracy')}: {effect} points, {says[effect.sign]}. "
     "In training an output depends on the other images of the batch: the number 3 came out as "
-    f"{among[0]:+.2f} among some and as {among[1]:+.2f} among others; the last training batch had "
-    f"mean {abs(given.mean().item()):.2f}. At the test it is the same whoever keeps it company, "
-    "but it is normalised by running means, which lag behind the weights: that is why the test "
-    "curve can jump in the first epochs where the training curve does not."
+    f"{among[0]:+.2f} among some and as {among[1]:+.2f} among others. At the test it is the same "
+    "whoever keeps it company, but it is normalised by running means, which lag behind the "
+    "weights: that is why the test curve can jump in the first epochs where the training curve "
+    "does not."
 )
