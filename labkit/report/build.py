@@ -15,7 +15,7 @@ from labkit import progress, project
 from labkit.errors import LabkitError, UsageError
 from labkit.report import execute, kernels
 from labkit.report.execute import Source
-from labkit.report.typst import Section, compile_pdf, document, failure, section
+from labkit.report.typst import Section, call, compile_pdf, document, failure, section
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,8 @@ def write_pdf(
     """Bind executed notebooks into the PDF at `path`, written whole or not at all."""
     sections: list[Section] = []
     for part in parts:
+        if sections:
+            sections.append(call("begin"))
         if part.failure:
             sections.append(failure(f"{part.source.name} did not run to its end", part.failure))
         sections.append(section(part.notebook, show_code=show_code, name=f"{part.source.name}/"))

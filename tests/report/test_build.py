@@ -27,8 +27,12 @@ time.sleep(60)
 """
 
 
+def pages(pdf: Path) -> list[str]:
+    return [page.extract_text() for page in PdfReader(io.BytesIO(pdf.read_bytes())).pages]
+
+
 def text(pdf: Path) -> str:
-    return "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.read_bytes())).pages)
+    return "\n".join(pages(pdf))
 
 
 def labkit(*arguments: str, **options) -> subprocess.CompletedProcess:
@@ -43,6 +47,24 @@ def test_a_report_holds_what_its_notebooks_print(mini):
     words = text(made.pdf)
     for part in ("Mini report", "Somebody", "Contents", "One", "count is 2", "quick"):
         assert part in words
+
+
+def test_each_notebook_begins_on_a_page_of_its_own_behind_the_pictures_of_the_one_before(mini):
+    source = (mini / "notebooks/mini/one.py").read_text()
+    drawing = """
+# %%
+from matplotlib.figure import Figure
+from labkit.figures import show
+for number in ("first", "second"):
+    show(Figure((5, 6)), f"The {number} picture of one.")
+"""
+    write_notebook(mini, "one", source + drawing + "\n# %% [markdown]\n# The last word of one.\n")
+    write_notebook(mini, "two", source.replace("# # One", "# # Two"))
+    first, second, third = pages(build.report(profile="smoke").pdf)[-3:]
+    assert "The last word of one." in first
+    assert "The second picture of one." in second
+    assert "Two" not in second  # nor in its running title
+    assert "2 Two" in third.replace("\n", " ")
 
 
 def test_a_second_report_executes_nothing_and_gives_the_same_bytes(mini):
