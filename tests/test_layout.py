@@ -135,6 +135,20 @@ class TestNotebook:
         }
         assert {"parameters", "solution"} <= tags
 
+    def test_without_its_solutions_it_lacks_no_name(self, name):
+        """What students get runs to its end: no cell needs what only a solution defines."""
+        stored, loaded = {True: set(), False: set()}, {True: set(), False: set()}
+        for cell in NOTEBOOKS[name].read().cells:
+            if cell.cell_type == "code":
+                solution = "solution" in cell.metadata.get("tags", [])
+                for node in ast.walk(ast.parse(cell.source)):
+                    if isinstance(node, ast.Name):
+                        of = loaded if isinstance(node.ctx, ast.Load) else stored
+                        of[solution].add(node.id)
+                    elif isinstance(node, ast.alias):
+                        stored[solution].add((node.asname or node.name).split(".")[0])
+        assert loaded[False] & (stored[True] - stored[False]) == set()
+
 
 def test_no_params_file_is_without_a_notebook():
     params = {path.relative_to(ROOT / "params").with_suffix("") for path in ROOT.glob("params/*/*")}

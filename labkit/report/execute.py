@@ -293,6 +293,7 @@ class _Engine(NBClientEngine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, *, relay, title, **options):
+        kernels.fork_them()
         code_cells = sum(cell.cell_type == "code" for cell in nb_man.nb.cells)
         with (
             tempfile.TemporaryDirectory(prefix="labkit-") as sockets,
@@ -321,7 +322,6 @@ class _Engine(NBClientEngine):
 
 
 papermill_engines.register("labkit", _Engine)
-kernels.fork_them()
 # its own look at the parameters does not understand `int | None` and warns of what is checked here
 logging.getLogger("papermill").setLevel(logging.ERROR)
 

@@ -4,12 +4,18 @@ A fresh interpreter takes seconds to import torch, pandas and matplotlib, in eve
 Python's fork server (`multiprocessing`) imports them once (`preload`), and each kernel is a fork of
 it: of a process that runs nothing else, so that no thread can be lost.
 
-Where there is no fork server, on Windows, kernels start as usual.
+Elsewhere than on Linux, where forking is not possible or not safe, kernels start as usual.
 """
 
+import atexit
+import contextlib
 import multiprocessing
 import os
+import signal
+import sys
 import threading
+import types
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from multiprocessing import forkserver
 from pathlib import Path
@@ -24,7 +30,7 @@ PRELOAD = "labkit.report.preload"
 
 def fork_them() -> None:
     """From here on, the kernels that this process starts are forked."""
-    if "forkserver" in multiprocessing.get_all_start_methods():
+    if sys.platform == "linux":
         factory = KernelProvisionerFactory.instance()
         where = f"{__name__}:{ForkedProvisioner.__name__}"
         factory.provisioners[NAME] = EntryPoint(NAME, where, factory.GROUP_NAME)
@@ -33,7 +39,7 @@ def fork_them() -> None:
 
 def warm_up() -> None:
     """Start the fork server now, in the background; without it the first kernel does."""
-    if "forkserver" in multiprocessing.get_all_start_methods():
+    if sys.platform == "linux":
         multiprocessing.get_context("forkserver").set_forkserver_preload([PRELOAD])
         forkserver.ensure_running()
 
@@ -42,7 +48,12 @@ class ForkedProvisioner(LocalProvisioner):
     """jupyter_client's own, but for how the process starts."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Fork a kernel; of `kwargs`, `env`, `cwd` and the file `stderr` are followed."""
+        """Fork a kernel; of `kwargs`, `env`, `cwd` and the file `stderr` are followed.
+
+        What is no Python kernel starts as usual, and so does every one if the fork server fails.
+        """
+        if "-f" not in cmd:
+            return await super().launch_kernel(cmd, **kwargs)
         warm_up()
         arguments = cmd[cmd.index("-f") :]
         log = getattr(kwargs.get("stderr"), "name", os.devnull)
@@ -51,7 +62,13 @@ class ForkedProvisioner(LocalProvisioner):
         process = multiprocessing.get_context("forkserver").Process(
             target=_serve, args=(arguments, environment, directory, log), name="kernel"
         )
-        process.start()
+        try:
+            with _no_main():
+                process.start()
+        except (OSError, EOFError):
+            return await super().launch_kernel(cmd, **kwargs)
+        # at the end multiprocessing waits for its processes, and this one might not end
+        atexit.register(process.kill)
         self.process = _LikePopen(process)
         # it leads a group of its own, so that a signal reaches what it has started as well
         self.pid = self.pgid = process.pid
@@ -84,21 +101,36 @@ class _LikePopen:
         self._process.terminate()
 
 
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Without this the fork would run the script again that this process was started with."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _serve(arguments: list[str], environment: dict[str, str], directory: str, log: str) -> None:
     """Become a kernel. Runs in the fork."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # how a kernel is interrupted
     os.setsid()
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
-    # watched below; the kernel's own watch would take the fork server for its parent
-    os.environ.pop("JPY_PARENT_PID", None)
-    output = os.open(log, os.O_WRONLY | os.O_APPEND)
+    try:
+        output = os.open(log, os.O_WRONLY | os.O_APPEND)
+    except FileNotFoundError:
+        return  # whoever asked for a kernel was interrupted meanwhile
     os.dup2(output, 1)
     os.dup2(output, 2)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
+    import numpy
     from ipykernel.kernelapp import IPKernelApp
 
+    numpy.random.seed()  # else every kernel would draw the same
     IPKernelApp.launch_instance(argv=arguments)
 
 

@@ -3,17 +3,21 @@
 Imported by nothing else. No tensor may be computed here, and no thread start: it would be missing
 in the forks. (OpenBLAS starts its own with NumPy, and knows how to begin anew after a fork.)
 """
+# ruff: noqa: E402, F401
 
 import os
+import signal
 
+# Ctrl-C reaches the whole group; the fork server ends with the process that it works for
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 # as ipykernel sets it, which comes too late for a matplotlib that is imported already
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
-import ipykernel.kernelapp  # noqa: F401
-import matplotlib.figure  # noqa: F401
-import pandas  # noqa: F401
+import ipykernel.kernelapp
+import matplotlib.figure
+import pandas
 import torch
-import torch._dynamo  # noqa: F401  (the first optimizer would import it: two seconds)
+import torch._dynamo  # the first optimizer would import it: two seconds
 
 import labkit.figures
-import labkit.report.published  # noqa: F401
+import labkit.report.published

@@ -51,7 +51,7 @@ class Data(Strict):
     train_images: PositiveInt | None = None
     validation_images: PositiveInt | None = None
     test_images: PositiveInt | None = None
-    # so many of the training images are measured, not only trained on
+    # at most so many of the training images are measured, not only trained on
     measured_train_images: PositiveInt | None = None
     # fitted on the training images of the run, see labkit.data.preprocess.fit
     preprocessing: Literal[METHODS] = "fixed"

@@ -96,8 +96,9 @@ class Runs(Mapping[str, list[Run]]):
     def difference(self, name: str, reference: str, metric: str) -> "Difference":
         """How much better or worse `name` is than `reference`, seed by seed where both have it.
 
-        The margin is two standard errors: over the paired seeds, or with a single seed of the
-        sampling of the test images alone, 2·√(2p(1 − p)/n) for accuracies near p on n images.
+        The margin is two standard errors of the sampling of the images, 2·√(2p(1 − p)/n) for
+        accuracies near p on n images, which are the same for every seed; or over the paired seeds,
+        where those differ by more.
         """
         first, second = (
             {run.config["seed"]: run.metrics for run in self[each]} for each in (name, reference)
@@ -106,12 +107,11 @@ class Runs(Mapping[str, list[Run]]):
         if not common:
             raise ValueError(f"{name!r} and {reference!r} have no seed in common")
         paired = [first[seed][metric] - second[seed][metric] for seed in common]
+        split = metric.removesuffix("_accuracy")
+        p = statistics.fmean(second[seed][metric] for seed in common)
+        margin = 2 * math.sqrt(2 * p * (1 - p) / second[common[0]][f"{split}_examples"])
         if len(paired) > 1:
-            margin = 2 * statistics.stdev(paired) / math.sqrt(len(paired))
-        else:
-            split = metric.removesuffix("_accuracy")
-            p, n = second[common[0]][metric], second[common[0]][f"{split}_examples"]
-            margin = 2 * math.sqrt(2 * p * (1 - p) / n)
+            margin = max(margin, 2 * statistics.stdev(paired) / math.sqrt(len(paired)))
         return Difference(statistics.fmean(paired), margin, len(paired))
 
     def best(self, metric: str = "validation_loss") -> str:
@@ -239,10 +239,11 @@ def sweep(
 
 
 def full_scale(configs: Mapping[str, Config]) -> Runs:
-    """The committed full-scale runs of these experiments; none unless each of them has some, so
-    that no comparison mixes scales."""
+    """The committed full-scale runs of these experiments; none unless each of them has some, and of
+    as many epochs, so that no comparison mixes scales."""
     found = {name: store.full_scale(config) for name, config in configs.items()}
-    return Runs(found if all(found.values()) else {})
+    epochs = {run.config["epochs"] for group in found.values() for run in group}
+    return Runs(found if all(found.values()) and len(epochs) == 1 else {})
 
 
 def _named(

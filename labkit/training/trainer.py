@@ -47,7 +47,8 @@ class Trainer:
             epsilon=chosen.whitening_epsilon,
         ).to(device)
         self.train = self._resident(train_images)
-        self.measured_train = self._measured_train()
+        count = chosen.measured_train_images
+        self.measured_train = self.train.first(min(count, len(self.train)) if count else None)
         self.validation = self._resident(dataset.validation.first(chosen.validation_images))
         self.test = self._resident(dataset.test.first(chosen.test_images))
         self.steps_per_epoch = math.ceil(len(self.train) / config.batch_size)
@@ -159,15 +160,6 @@ class Trainer:
     def keep_best(self) -> None:
         """Remember the present weights as the best."""
         self.best = self.weights()
-
-    def _measured_train(self) -> Split:
-        count, most = self.config.data.measured_train_images, len(self.train)
-        if count and count > most:
-            raise ConfigError(
-                f"Config.data.measured_train_images: {count}: there are {most} training images; "
-                f"give 1 to {most}, or None for all"
-            )
-        return self.train.first(count)
 
     def _check_network(self) -> None:
         channels, *sides = self.train.images.shape[1:]

@@ -333,7 +333,7 @@ if show_solution:
         optimizer=SGD(learning_rate=0.01, momentum=0.9),
         data=Data(
             train_images=train_images,
-            measured_train_images=test_images,
+            measured_train_images=test_images or 10_000,
             validation_images=validation_images,
             test_images=test_images,
             pixel_mean=0.0,

@@ -84,7 +84,8 @@ show(
 # %% [markdown]
 # ## Question 21: other kinds of preprocessing
 #
-# **Whitening** makes the 3,072 numbers of an image uncorrelated, with variance one: along the
+# **Whitening** makes the 3,072 numbers of an image uncorrelated, with variance one (less where it
+# was far below the parameter `whitening_epsilon`, so that noise is not blown up): along the
 # principal axes (PCA), or turned back so that the result looks like an image again (ZCA, Bell and
 # Sejnowski 1997). **Min-max scaling** brings each channel to [0, 1], **robust scaling** takes the
 # median and the quartiles for mean and standard deviation.
@@ -112,7 +113,7 @@ base = Config(
     optimizer=SGD(learning_rate=learning_rate, momentum=momentum),
     data=Data(
         train_images=train_images,
-        measured_train_images=test_images,  # as many of each
+        measured_train_images=test_images or 10_000,  # as many of each
         validation_images=validation_images,
         test_images=test_images,
         pixel_mean=0.0,  # pixels in [0, 1], as the practical's base network gets them
@@ -151,6 +152,8 @@ made = {
 }
 for number, pair in ((4, ["standardise"]), (5, ["pca", "zca"]), (6, ["min-max", "robust"])):
     methods = [method for method in pair if method in judged]
+    if not methods:
+        continue
     shown_here = judged.select("base", *methods)
     show(
         figures.learning_curves(shown_here, splits=curves),
@@ -190,9 +193,8 @@ Markdown(
     f"**Answer** (profile {judged_profile}). In points of test accuracy beside the base network's "
     f"{judged.spread('base', 'test_accuracy')}: "
     + "; ".join(f"*{name}* {effect}, {says[effect.sign]}" for name, effect in told.items())
-    + ". The margins are two standard errors, over the paired seeds where there are several; with "
-    "one they tell what so many test images leave open, and not how much another seed would "
-    "change. "
+    + ". The margins are two standard errors: of so many test images, or over the paired seeds "
+    "where those differ by more; with one seed they do not tell how much another would change. "
     + (
         "Min-max scaling is the identity here: in every channel the training images have a pixel "
         "of 0 and one of 255, and its curve is the base network's. The RDFIA 1-cd report compares "

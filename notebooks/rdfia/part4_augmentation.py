@@ -65,7 +65,7 @@ base = Config(
     optimizer=SGD(learning_rate=learning_rate, momentum=momentum),
     data=Data(
         train_images=train_images,
-        measured_train_images=test_images,  # as many of each
+        measured_train_images=test_images or 10_000,  # as many of each
         validation_images=validation_images,
         test_images=test_images,
         pixel_mean=0.0,  # pixels in [0, 1], as the practical's base network gets them
@@ -132,9 +132,9 @@ Markdown(
     f"**Answer** (profile {judged_profile}). With crops and flips the test accuracy is "
     f"{judged.spread('crop and flip', 'test_accuracy')}, without "
     f"{judged.spread('base', 'test_accuracy')}: {effect} points, {says[effect.sign]}. "
-    "On training images as they are, without crop and flip, the augmented network's accuracy is "
-    f"ahead of that on test images by {gaps['crop and flip']:.1f} points, the base network's by "
-    f"{gaps['base']:.1f}. "
+    "On training images that are cropped at their centre, as test images are, the augmented "
+    f"network's accuracy is ahead of that on test images by {gaps['crop and flip']:.1f} points, "
+    f"the base network's by {gaps['base']:.1f}. "
     + (
         "What augmentation is for, keeping the network from learning its images by heart, cannot "
         "show here: in so short a training the base network does not overfit either."
@@ -160,7 +160,7 @@ digits = Config(
         Linear(32 * 4 * 4, 10),
     ),
     optimizer=Adam(learning_rate=1e-3),
-    data=Data(name="digits", pixel_mean=0.0, pixel_std=1.0),
+    data=Data(name="digits", test_images=500, pixel_mean=0.0, pixel_std=1.0),
     batch_size=32,
     epochs=digit_epochs,
     validations_per_epoch=1,
@@ -207,15 +207,21 @@ show(
 
 # %% tags=["solution"]
 harm = digit_runs.difference("digits, half of them mirrored", "digits as they are", "test_accuracy")
+seen = {
+    name: f"{row['test accuracy']} and {row['on mirrored test images']}"
+    for name, row in rows.items()
+}
 Markdown(
-    f"**Answer, measured** (profile {profile}). A photograph is as good as its mirror image. "
-    "A network that has never seen a mirrored digit does not know it. Trained on digits of which "
-    "half are mirrored it knows both, and on the digits as they are its accuracy differs, after as "
-    f"many epochs, by {harm} points, "
+    f"**Answer, measured** (profile {profile}; accuracy on images as they are, and mirrored). "
+    + "; ".join(f"{name}: {both}" for name, both in seen.items())
+    + ". Of photographs a mirror image is as good; digits of which no mirror image was seen are, "
+    "mirrored, "
+    "often taken for others. With half of them mirrored, the accuracy on the digits as they are "
+    f"differs, after as many epochs, by {harm} points, "
     + (
-        "which is more than the seeds leave open: the flip harms."
+        "more than the seeds and the test images leave open: the flip harms."
         if harm.sign < 0
-        else "which the seeds do not tell from nothing: here it is the use that is missing."
+        else "which is not told from nothing."
     )
 )
 
@@ -258,8 +264,8 @@ show(
 mixed_runs = judged.select("base", *mixed)
 show(
     figures.learning_curves(mixed_runs, splits=curves),
-    f"{' and '.join({'cutmix': 'CutMix', 'mixup': 'Mixup'}[method] for method in mixed)}, beside "
-    "the base network (figure 8 of the practical). The training loss is that of the mixed labels.",
+    f"{' and '.join(names[method] for method in mixed)}, beside the "
+    "base network (figure 8 of the practical). The training loss is that of the mixed labels.",
     label="fig-rdfia-8",
     runs=mixed_runs,
     profile=judged_profile,

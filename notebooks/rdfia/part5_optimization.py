@@ -67,7 +67,7 @@ base = Config(
     optimizer=SGD(learning_rate=learning_rate, momentum=momentum),
     data=Data(
         train_images=train_images,
-        measured_train_images=test_images,  # as many of each
+        measured_train_images=test_images or 10_000,  # as many of each
         validation_images=validation_images,
         test_images=test_images,
         pixel_mean=0.0,  # pixels in [0, 1], as the practical's base network gets them

@@ -19,8 +19,9 @@
 # convolutions.
 #
 # **Prediction.** Dropout makes learning harder and learning by heart harder still: a short training
-# should lose by it, a long one should gain. Batch normalisation keeps the scale of what each layer
-# gets, also of the first one, whose pixels are all positive: it should train faster at once.
+# should lose by it, a long one should gain. Batch normalisation keeps the scale of what each later
+# layer gets, and takes from the first one's outputs the offset that all-positive pixels give them:
+# it should train faster at once.
 
 # %%
 import pandas as pd
@@ -51,8 +52,8 @@ precision: str = "auto"  # bf16 where the hardware has it; or "fp32", "bf16"
 # %% [markdown]
 # ## Question 29: dropout
 #
-# In each training step every one of the 1,000 inputs of the last layer is left out with probability
-# 0.5 (Srivastava et al. 2014).
+# In training, each of the 1,000 inputs of the last layer is left out with probability 0.5, drawn
+# anew for every image (Srivastava et al. 2014).
 
 # %%
 base = Config(
@@ -60,7 +61,7 @@ base = Config(
     optimizer=SGD(learning_rate=learning_rate, momentum=momentum),
     data=Data(
         train_images=train_images,
-        measured_train_images=test_images,  # as many of each
+        measured_train_images=test_images or 10_000,  # as many of each
         validation_images=validation_images,
         test_images=test_images,
         pixel_mean=0.0,  # pixels in [0, 1], as the practical's base network gets them
@@ -135,8 +136,8 @@ Markdown(
 # **Answer.** A unit cannot rely on a certain other one being there, so that each has to be useful
 # beside many different others; detectors that only work together (co-adaptation) do not pay. And a
 # network of $n$ units with dropout is a set of $2^n$ networks that share their weights, of which
-# each step trains one: using all units at the test, with the right scale, comes near to averaging
-# them, as an ensemble does (Srivastava et al. 2014).
+# each image, at each step, trains one: using all units at the test, with the right scale, comes
+# near to averaging them, as an ensemble does (Srivastava et al. 2014).
 
 # %% [markdown]
 # ## Question 32: the dropout rate

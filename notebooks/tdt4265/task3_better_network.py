@@ -215,7 +215,8 @@ Markdown(
     f"**Answer** (profile {judged_profile}). Without batch normalisation the network is "
     f"{says[norm.sign]} ({norm} points), without the flip {says[flip.sign]} ({flip} points). "
     + (
-        f"The margins are two standard errors over {norm.seeds} paired seeds."
+        f"The margins are two standard errors: of so many test images, or over the {norm.seeds} "
+        "paired seeds where those differ by more."
         if norm.seeds > 1
         else "There is one seed: the margins tell what so many test images leave open, and not how "
         "much another seed would change, so they are too narrow rather than too wide."

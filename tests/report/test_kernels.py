@@ -1,13 +1,18 @@
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import pytest
 from report_project import write_notebook
 
 from labkit import progress
 from labkit.report import execute
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone")
 
 
 def test_a_kernel_has_the_imports_behind_it_and_a_group_and_environment_of_its_own(
@@ -24,7 +29,6 @@ def test_a_kernel_has_the_imports_behind_it_and_a_group_and_environment_of_its_o
         # %%
         import os, sys
         assert {"torch", "pandas", "matplotlib.figure", "labkit.figures"} <= {*sys.modules}
-        assert "multiprocessing" in sys.modules
         assert os.getpgid(0) == os.getpid()
         assert os.environ["LABKIT_TEST_COLOUR"] == "blue"
         os.environ["LABKIT_TEST_COLOUR"] = "red"
@@ -56,21 +60,58 @@ def test_a_kernel_ends_with_the_process_that_started_it(mini):
     )
     process = subprocess.Popen([sys.executable, "-m", "labkit.cli", "run", "mini/slow"])
     deadline = time.monotonic() + 120
-    while not (mini / "pid").exists():
+    try:
+        while not (mini / "pid").exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait()
+    kernel = int((mini / "pid").read_text())
+    try:
+        while is_alive(kernel):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        if is_alive(kernel):
+            os.kill(kernel, signal.SIGKILL)
+
+
+def test_ctrl_c_while_the_imports_are_made_leaves_no_traceback(mini):
+    """A terminal interrupts the whole group: the fork server too, before any kernel is there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "labkit.cli", "report", "--profile", "smoke"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 60
+    while b"forkserver" not in b"".join(map(command_line, children(process.pid))):
         assert time.monotonic() < deadline
         assert process.poll() is None
-        time.sleep(0.1)
-    kernel = int((mini / "pid").read_text())
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    while is_alive(kernel):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.02)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+
+
+def children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in found for child in path.read_text().split()]
+
+
+def command_line(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    """Whether it runs; what is dead and only not yet buried does not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False

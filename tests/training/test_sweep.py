@@ -208,12 +208,21 @@ def test_difference_of_one_seed_on_paper():
 
 
 def test_difference_pairs_the_seeds_that_both_have():
-    first = [made_run(f"a{seed}", seed, test_accuracy=0.5 + 0.1 * seed) for seed in (0, 1, 2)]
-    second = [made_run(f"b{seed}", seed, test_accuracy=0.46 + 0.08 * seed) for seed in (2, 0)]
+    def made(key: str, first: float, step: float, images: int, seeds: tuple[int, ...]):
+        return [
+            made_run(f"{key}{s}", s, test_accuracy=first + step * s, test_examples=images)
+            for s in seeds
+        ]
+
+    first, second = made("a", 0.5, 0.1, 10**6, (0, 1, 2)), made("b", 0.46, 0.08, 10**6, (2, 0))
     difference = Runs({"a": first, "b": second}).difference("a", "b", "test_accuracy")
     # seed 0: 0.04, seed 2: 0.08; mean 0.06, sd 0.02·√2, two standard errors 0.04
     assert (difference.mean, difference.margin) == (pytest.approx(0.06), pytest.approx(0.04))
     assert difference.seeds == 2
+    # seeds that agree do not outdo the images that they share: 2·√(2·¼/800) around one half
+    first, second = made("a", 0.55, 0, 800, (0, 1)), made("b", 0.5, 0, 800, (0, 1))
+    agreed = Runs({"a": first, "b": second}).difference("a", "b", "test_accuracy")
+    assert (agreed.mean, agreed.margin) == (pytest.approx(0.05), pytest.approx(0.05))
 
 
 @pytest.mark.parametrize("seeds", [[], [0, 0]])
