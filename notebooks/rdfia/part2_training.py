@@ -228,8 +228,8 @@ batches_loss, after_loss, test_loss = (
 )
 Markdown(
     f"**Answer** (profile {profile}). Before training the loss is {at_start.loss:.3f}, beside "
-    f"$\\ln 10 = {math.log(10):.3f}$, and a part of {at_start.accuracy:.3f} of the test images "
-    "are right: the untrained network is about as good as guessing. In the first epoch the test "
+    f"$\\ln 10 = {math.log(10):.3f}$, with an accuracy of {at_start.accuracy:.3f}: "
+    "the untrained network is about as good as guessing. In the first epoch the test "
     "loss is "
     + ("below" if test_loss < batches_loss else "not below")
     + f" the training loss ({test_loss:.3f} and {batches_loss:.3f}). "

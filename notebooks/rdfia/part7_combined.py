@@ -194,13 +194,10 @@ Markdown(
 # report about 70 % for the base network and over 80 % for the combined one.
 
 # %%
-at_scale = (
-    runs.select(*ends)
-    if profile == "full"
-    else full_scale(ends)
-    or full_scale({"base": base})
-    or full_scale({"combined": ends["combined"]})
-)
+# each beside what is published, not beside the other: they may have had different epochs
+at_scale = runs.select(*ends)
+if profile != "full":
+    at_scale = full_scale({"base": base}) | full_scale({"combined": ends["combined"]})
 show(
     beside_published(at_scale, {"rdfia/15": "base", "rdfia/3.6": "combined"}),
     "Base network and combined one at full scale, beside what others report of the same sheet; "
