@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from labkit.handcalc import output_size
+
 Pair = int | tuple[int, int]
 
 # the course's families of cases, on images of 64 × 64: channels in and out, kernel, and the rest
@@ -80,7 +82,8 @@ def conv2d_by_loops(
     _check(images, weight, bias, stride, padding, dilation, groups)
     padded = _padded(images, padding)
     out_channels, _, kh, kw = weight.shape
-    rows, columns = output_size(images.shape[2:], (kh, kw), stride, padding, dilation)
+    size = tuple(images.shape[2:])
+    rows, columns = output_size(size, (kh, kw), stride=stride, padding=padding, dilation=dilation)
     result = images.new_zeros(len(images), out_channels, rows, columns)
     for image in range(len(images)):
         for channel, seen in enumerate(_seen(images.shape[1], out_channels, groups)):
@@ -110,19 +113,6 @@ def unfolded_matrix(views: Tensor, groups: int = 1) -> Tensor:
     n, channels, rows, columns, kh, kw = views.shape
     taps = channels // groups * kh * kw
     return views.permute(0, 1, 4, 5, 2, 3).reshape(n, groups, taps, rows * columns)
-
-
-def output_size(
-    size: tuple[int, int], kernel: Pair, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1
-) -> tuple[int, int]:
-    """⌊(size + 2·padding − dilation·(kernel − 1) − 1)/stride⌋ + 1, for rows and columns.
-
-    >>> output_size((64, 64), 3)
-    (62, 62)
-    """
-    given = zip(size, _pair(kernel), _pair(stride), _pair(padding), _pair(dilation), strict=True)
-    rows, columns = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in given)
-    return rows, columns
 
 
 class Conv2d(nn.Module):
@@ -204,8 +194,7 @@ def _unfolded(views: Tensor, weight: Tensor, groups: int) -> Tensor:
 
 
 def _tap_by_tap(views: Tensor, weight: Tensor) -> Tensor:
-    """Where a group has one channel, a matrix would have one row: a sum over the kernel's "
-    "entries."""
+    """A sum over the kernel's entries: with one channel to a group a matrix would have one row."""
     times = len(weight) // views.shape[1]  # outputs of each channel
     result = 0
     for row in range(weight.shape[2]):
@@ -255,8 +244,8 @@ def _check(images, weight, bias, stride, padding, dilation, groups) -> None:
         raise ValueError(
             f"bias is {tuple(bias.shape)}; give one number per filter ({len(weight)},)"
         )
-    size = output_size(images.shape[2:], weight.shape[2:], stride, padding, dilation)
-    if min(size) < 1:
+    sizes = zip(images.shape[2:], weight.shape[2:], padding, dilation, strict=True)
+    if any(d * (k - 1) + 1 > n + 2 * p for n, k, p, d in sizes):
         raise ValueError(
             f"a kernel of {tuple(weight.shape[2:])} with dilation {dilation} does not fit in "
             f"images of {tuple(images.shape[2:])} with padding {padding}"

@@ -8,7 +8,7 @@ from labkit.training.rate_finder import FoundRates, find_learning_rate
 from labkit.training.schedules import Constant, Cosine, Exponential, OneCycle, Step
 from labkit.training.store import Run
 from labkit.training.strict import ConfigError
-from labkit.training.sweep import Runs, full_scale, sweep
+from labkit.training.sweep import Runs, at_best_scale, full_scale, sweep
 from labkit.training.trainer import Trainer
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Runs",
     "Step",
     "Trainer",
+    "at_best_scale",
     "find_learning_rate",
     "fit",
     "full_scale",

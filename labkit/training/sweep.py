@@ -246,6 +246,13 @@ def full_scale(configs: Mapping[str, Config]) -> Runs:
     return Runs(found if all(found.values()) and len(epochs) == 1 else {})
 
 
+def at_best_scale(runs: Runs, configs: Mapping[str, Config], profile: str) -> tuple[Runs, str]:
+    """What to judge these experiments by, and its profile: their committed full-scale runs where
+    there are such, else `runs`, which were made in `profile`. In the full profile always `runs`."""
+    recorded = Runs({}) if profile == "full" else full_scale(configs)
+    return (recorded, "full") if recorded else (runs, profile)
+
+
 def _named(
     configs: Mapping[str, Config] | Config, axes: Mapping[str, Iterable] | None
 ) -> Mapping[str, Config]:

@@ -33,7 +33,7 @@ from labkit import figures
 from labkit.data import load
 from labkit.figures import show
 from labkit.models import rdfia
-from labkit.training import SGD, Config, Data, Trainer, full_scale, sweep
+from labkit.training import SGD, Config, Data, Trainer, at_best_scale, sweep
 
 # %% tags=["parameters"]
 profile: str = "quick"  # the name under which figures and tables are shown
@@ -98,8 +98,7 @@ curves = ("train", "measured_test")
 
 # %%
 base_runs = sweep({"base": base}, seeds=seeds)
-long_runs = base_runs if profile == "full" else full_scale({"base": base}) or base_runs
-long_profile = profile if long_runs is base_runs else "full"
+long_runs, long_profile = at_best_scale(base_runs, {"base": base}, profile)
 show(
     figures.learning_curves(long_runs, splits=curves),
     "Loss and accuracy before any improvement (figure 3 of the practical).",

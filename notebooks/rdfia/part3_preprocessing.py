@@ -30,7 +30,7 @@ from labkit import figures
 from labkit.data import load, preprocess
 from labkit.figures import show
 from labkit.models import rdfia
-from labkit.training import SGD, Config, Data, full_scale, sweep
+from labkit.training import SGD, Config, Data, at_best_scale, sweep
 
 # %% tags=["parameters"]
 profile: str = "quick"  # the name under which figures and tables are shown
@@ -138,8 +138,7 @@ main = {name: experiment[name] for name in ("base", "standardise")}
 runs = sweep(main, seeds=seeds) | sweep(
     {name: experiment[name] for name in others}, seeds=other_seeds
 )
-recorded = runs if profile == "full" else full_scale(experiment)
-judged, judged_profile = (recorded, "full") if recorded else (runs, profile)
+judged, judged_profile = at_best_scale(runs, experiment, profile)
 curves = ("train", "measured_test")
 
 # %%

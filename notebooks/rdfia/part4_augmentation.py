@@ -31,7 +31,7 @@ from labkit.data import load
 from labkit.figures import show
 from labkit.handcalc import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from labkit.models import build, rdfia
-from labkit.training import SGD, Adam, Augmentation, Config, Data, Trainer, full_scale, sweep
+from labkit.training import SGD, Adam, Augmentation, Config, Data, Trainer, at_best_scale, sweep
 
 # %% tags=["parameters"]
 profile: str = "quick"  # the name under which figures and tables are shown
@@ -106,8 +106,7 @@ main = {name: experiment[name] for name in ("base", "crop and flip")}
 runs = sweep(main, seeds=seeds) | sweep(
     {name: experiment[name] for name in mixed}, seeds=other_seeds
 )
-recorded = runs if profile == "full" else full_scale(experiment)
-judged, judged_profile = (recorded, "full") if recorded else (runs, profile)
+judged, judged_profile = at_best_scale(runs, experiment, profile)
 curves = ("train", "measured_test")
 
 # %%
@@ -215,9 +214,8 @@ Markdown(
     f"**Answer, measured** (profile {profile}; accuracy on images as they are, and mirrored). "
     + "; ".join(f"{name}: {both}" for name, both in seen.items())
     + ". Of photographs a mirror image is as good; digits of which no mirror image was seen are, "
-    "mirrored, "
-    "often taken for others. With half of them mirrored, the accuracy on the digits as they are "
-    f"differs, after as many epochs, by {harm} points, "
+    "mirrored, often taken for others. With half of them mirrored, the accuracy on the digits as "
+    f"they are differs, after as many epochs, by {harm} points, "
     + (
         "more than the seeds and the test images leave open: the flip harms."
         if harm.sign < 0

@@ -36,7 +36,7 @@ from labkit.training import (
     Data,
     Exponential,
     RMSprop,
-    full_scale,
+    at_best_scale,
     sweep,
 )
 
@@ -81,8 +81,7 @@ base = Config(
 )
 experiment = {"base": base, "decay": base.replace(schedule=Exponential(decay=decay))}
 runs = sweep(experiment, seeds=seeds)
-recorded = runs if profile == "full" else full_scale(experiment)
-judged, judged_profile = (recorded, "full") if recorded else (runs, profile)
+judged, judged_profile = at_best_scale(runs, experiment, profile)
 curves = ("train", "measured_test")
 show(
     figures.learning_curves(judged, splits=curves),
@@ -176,8 +175,7 @@ rates = {
     for optimizer in tried[name]
 }
 rate_runs = sweep(rates, seeds=other_seeds)
-recorded_rates = rate_runs if profile == "full" else full_scale(rates)
-compared, compared_profile = (recorded_rates, "full") if recorded_rates else (rate_runs, profile)
+compared, compared_profile = at_best_scale(rate_runs, rates, profile)
 best = [
     compared.select(*(name for name in rates if name.split()[0] == optimizer)).best()
     for optimizer in optimizers

@@ -31,7 +31,7 @@ from IPython.display import Markdown
 from labkit import figures
 from labkit.figures import show
 from labkit.models import rdfia
-from labkit.training import SGD, Config, Data, full_scale, sweep
+from labkit.training import SGD, Config, Data, at_best_scale, sweep
 
 # %% tags=["parameters"]
 profile: str = "quick"  # the name under which figures and tables are shown
@@ -79,8 +79,7 @@ experiment = {
     "batch normalisation": base.replace(network=rdfia(batch_norm=True)),
 }
 runs = sweep(experiment, seeds=seeds)
-recorded = runs if profile == "full" else full_scale(experiment)
-judged, judged_profile = (recorded, "full") if recorded else (runs, profile)
+judged, judged_profile = at_best_scale(runs, experiment, profile)
 curves = ("train", "measured_test")
 dropped = judged.select("base", f"dropout {dropout:g}")
 show(
@@ -148,8 +147,7 @@ dropout_rates = {"dropout 0": base} | {
     for rate in sorted({dropout, *other_rates})
 }
 rate_runs = sweep(dropout_rates, seeds=other_seeds)
-recorded_rates = rate_runs if profile == "full" else full_scale(dropout_rates)
-compared, compared_profile = (recorded_rates, "full") if recorded_rates else (rate_runs, profile)
+compared, compared_profile = at_best_scale(rate_runs, dropout_rates, profile)
 columns = {
     "test loss": "test_loss",
     "train accuracy": "train_accuracy",

@@ -38,6 +38,7 @@ from labkit.training import (
     Config,
     Data,
     Exponential,
+    at_best_scale,
     full_scale,
     sweep,
 )
@@ -100,13 +101,11 @@ experiment = {
     ),
 }
 runs = sweep(experiment, seeds=seeds)
-recorded = runs if profile == "full" else full_scale(experiment)
-judged, judged_profile = (recorded, "full") if recorded else (runs, profile)
+judged, judged_profile = at_best_scale(runs, experiment, profile)
 
 # %%
 ends = {name: experiment[name] for name in ("base", "combined")}
-both = runs.select(*ends) if profile == "full" else full_scale(ends) or runs.select(*ends)
-both_profile = profile if both["base"][0] is runs["base"][0] else "full"
+both, both_profile = at_best_scale(runs.select(*ends), ends, profile)
 show(
     figures.learning_curves(both, splits=("train", "measured_test")),
     "Everything combined, beside the base network (figure 13 of the practical, whose caption "

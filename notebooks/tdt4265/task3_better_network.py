@@ -31,7 +31,7 @@ from labkit.figures import show
 from labkit.handcalc import Sigmoid, layer_table
 from labkit.models import tdt4265_first, tdt4265_improved
 from labkit.report.published import beside_published
-from labkit.training import SGD, Adam, Augmentation, Config, Data, full_scale, sweep
+from labkit.training import SGD, Adam, Augmentation, Config, Data, at_best_scale, full_scale, sweep
 
 # %% tags=["parameters"]
 profile: str = "quick"  # the name under which figures and tables are shown
@@ -154,9 +154,7 @@ ablations = {
     ),
 }
 ablation_runs = sweep(ablations, seeds=seeds)
-recorded_ablations = ablation_runs if profile == "full" else full_scale(ablations)
-judged = recorded_ablations or ablation_runs
-judged_profile = "full" if recorded_ablations else profile
+judged, judged_profile = at_best_scale(ablation_runs, ablations, profile)
 
 # %%
 show(

@@ -11,7 +11,7 @@ from quarters import made_run
 
 from labkit import project
 from labkit.handcalc import Flatten, Linear
-from labkit.training import Adam, ConfigError, Runs, full_scale, store, sweep, wanted
+from labkit.training import Adam, ConfigError, Runs, at_best_scale, full_scale, store, sweep, wanted
 from labkit.training.trainer import Trainer
 
 
@@ -264,3 +264,13 @@ def test_full_scale_is_all_or_nothing(config, monkeypatch, runs):
     known = {"a": config}
     assert list(full_scale(known)) == ["a"]
     assert not full_scale(known | {"b": config.replace({"optimizer.learning_rate": 0.2})})
+
+
+def test_at_best_scale_takes_the_committed_runs_where_there_are_some(monkeypatch):
+    made, recorded = Runs({"a": [made_run("k1", 0)]}), Runs({"a": [made_run("k2", 0)]})
+    module = sys.modules["labkit.training.sweep"]  # the package's attribute is the function
+    monkeypatch.setattr(module, "full_scale", lambda configs: recorded)
+    assert at_best_scale(made, {}, "quick") == (recorded, "full")
+    assert at_best_scale(made, {}, "full") == (made, "full")
+    monkeypatch.setattr(module, "full_scale", lambda configs: Runs({}))
+    assert at_best_scale(made, {}, "quick") == (made, "quick")
