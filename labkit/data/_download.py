@@ -5,6 +5,7 @@ Nothing here knows a data set. Every function either leaves the whole, verified 
 
 import base64
 import hashlib
+import os
 import queue
 import re
 import shutil
@@ -29,6 +30,10 @@ class DataError(LabkitError):
     """A data set that cannot be had, or is damaged; the message says what to do."""
 
 
+class AbsentError(DataError):
+    """A data set that is neither there nor to be reached: nothing of it is damaged."""
+
+
 class UnknownDataSetError(DataError):
     """A name that no data set has."""
 
@@ -45,6 +50,21 @@ def download(url: str, path: Path, *, md5: str) -> None:
         if file.tell() < total:
             raise DataError(f"the download ended after {file.tell():,} of {total:,} bytes")
     check_digest(path, "md5", md5)
+
+
+def download_once(url: str, path: Path, *, md5: str) -> None:
+    """Leave the file at `path` where it is the right one, else `download` it there.
+
+    What bears the name is whole, even after a kill. To be called by one process at a time.
+    """
+    if path.exists():
+        try:
+            return check_digest(path, "md5", md5)
+        except DataError:
+            path.unlink()
+    part = path.with_name(f"{path.name}.part")
+    download(url, part, md5=md5)
+    os.replace(part, path)
 
 
 def _open(url: str):
@@ -150,7 +170,7 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     folder = folder.resolve()
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, tarinfo=_StrictTarInfo) as tar:
             for member in tar:
                 target = (folder / member.name).resolve()
                 if not target.is_relative_to(folder):
@@ -163,3 +183,16 @@ def unpack(archive: Path, folder: Path) -> None:
                         shutil.copyfileobj(source, file)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{archive.name} cannot be unpacked ({error})") from error
+
+
+class _StrictTarInfo(tarfile.TarInfo):
+    """Knows an archive's end by its mark: tarfile takes a missing or damaged header for one too."""
+
+    @classmethod
+    def frombuf(cls, *args):
+        try:
+            return super().frombuf(*args)
+        except tarfile.EOFHeaderError:  # the mark
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"broken off or damaged: {error}") from error

@@ -42,7 +42,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set with its fixed splits; `source` says in words where it came from."""
+    """A data set with its fixed splits; `source` says in words where it came from.
+
+    Where `stand_in` is true, another set serves under this one's name, because this one could not
+    be had: with its own `classes`, and `source` says which.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -51,15 +55,18 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    stand_in: bool = False
 
 
 def load(name: str, *, validation_fraction: float = 0.1) -> Dataset:
-    """Return the data set `name`, fetched and prepared if it is not on this machine yet.
+    """Return the data set `name`, fetched and prepared if it is not on this machine yet; or its
+    stand-in, without asking the network again, where `fetch` has made one (`Dataset.stand_in`).
 
     Train and validation are the beginning and the end of the official training set, which is stored
-    in a fixed random order; test is the official test set in its own order, which for CIFAR-10 is
-    random too. A larger validation part contains every smaller one. All stay memory-mapped: opening
-    is instant, and what is never looked at is never read.
+    in a fixed random order; test is the official test set, for Imagenette in such an order as well,
+    else in its own, which for CIFAR-10 is random too. A larger validation part contains every
+    smaller one. All stay memory-mapped: opening is instant, and what is never looked at is never
+    read.
 
     Raises `labkit.data.sources.DataError` if the set cannot be had or is damaged.
 
@@ -73,7 +80,7 @@ def load(name: str, *, validation_fraction: float = 0.1) -> Dataset:
         raise ValueError(
             f"validation_fraction is {validation_fraction}; it must be at least 0 and below 1"
         )
-    arrays, meta = sources.open_arrays(name, sources.fetch(name))
+    arrays, meta = sources.open_arrays(name, sources.at_hand(name))
     size = len(arrays["train_labels"])
     num_train = size - round(validation_fraction * size)
     return Dataset(
@@ -84,6 +91,7 @@ def load(name: str, *, validation_fraction: float = 0.1) -> Dataset:
         train=_split(arrays, "train", slice(num_train)),
         validation=_split(arrays, "train", slice(num_train, size)),
         test=_split(arrays, "test", slice(None)),
+        stand_in=meta["stand_in"],
     )
 
 

@@ -6,7 +6,7 @@ test images go through the same map.
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,11 +39,17 @@ class Affine:
         """What the network was fed → pixels in [0, 1]: (N, C, H, W) float32."""
         return (batch * self.factor).add_(self.shift).div_(255).clamp_(0, 1)
 
+    def numbers(self) -> list[list[float]]:
+        """Shift and factor, to tell one from another by."""
+        return [torch.as_tensor(each).flatten().tolist() for each in (self.shift, self.factor)]
+
     def to(self, device: torch.device | str) -> "Affine":
         """The same map for images on `device`."""
-        if isinstance(self.shift, float):
-            return self
-        return Affine(self.shift.to(device), self.factor.to(device))
+        shift, factor = (
+            each.to(device) if isinstance(each, Tensor) else each
+            for each in (self.shift, self.factor)
+        )
+        return Affine(shift, factor)
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,16 @@ class Whitening:
 
 
 def fit(
-    method: str, images: Tensor, mean: float = 0.5, std: float = 0.25, epsilon: float = 0.01
+    method: str,
+    images: Tensor,
+    mean: float | Sequence[float] = 0.5,
+    std: float | Sequence[float] = 0.25,
+    epsilon: float = 0.01,
 ) -> Affine | Whitening:
     """Return the preprocessing `method`, fitted on the training images, (N, C, H, W) uint8.
 
     One map x ↦ (x − shift)/factor for each channel, x the pixels in [0, 1]:
-      fixed        shift and factor are `mean` and `std` as given
+      fixed        shift and factor are `mean` and `std` as given, one number or one a channel
       standardise  mean and standard deviation of the channel
       min-max      smallest value and range: the result is in [0, 1]
       robust       median and distance of the quartiles, which a few extreme pixels do not move
@@ -109,7 +119,7 @@ def fit(
             "give the uint8 images of the training set"
         )
     if method == "fixed":
-        return Affine(float(255 * mean), float(255 * std))
+        return Affine(_fixed(mean, images), _fixed(std, images))
     if method in ("pca", "zca"):
         return _whitening(method, images, epsilon)
     if not len(images):
@@ -128,6 +138,18 @@ def scale(images: Tensor, mean: float, std: float) -> Tensor:
     tensor([[[[-2.,  2.]]]])
     """
     return Affine(255 * mean, 255 * std)(images)
+
+
+def _fixed(value: float | Sequence[float], images: Tensor) -> float | Tensor:
+    """A given number, or numbers one a channel, in bytes."""
+    if not isinstance(value, Sequence):
+        return float(255 * value)
+    if len(value) != images.shape[1]:
+        raise ValueError(
+            f"'fixed' got {len(value)} numbers, {tuple(value)}, for images of {images.shape[1]} "
+            "channels; give one number, or one for each channel"
+        )
+    return _per_channel(255 * np.asarray(value), images.device)
 
 
 def _per_channel(values: np.ndarray, device: torch.device) -> Tensor:

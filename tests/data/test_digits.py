@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from labkit.data import Dataset, load, sources
+from labkit.data.digits import copy as copy_digits
+from labkit.data.digits import read as read_digits
 from labkit.handcalc import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from labkit.training import Adam, Augmentation, Config, Data, sweep
 
@@ -55,7 +57,7 @@ def digits(_offline) -> Dataset:
 def copied(tmp_path):
     """The folder with the file that was copied out of scikit-learn."""
     (tmp_path / "copy").mkdir()
-    sources._copy_digits(tmp_path / "copy")
+    copy_digits(tmp_path / "copy")
     return tmp_path / "copy"
 
 
@@ -91,7 +93,7 @@ def test_values_are_seventeen_steps_of_the_byte_range(digits):
 
 def test_the_first_image_is_the_one_of_the_tutorial(copied):
     ink = np.array(FIRST.split(), dtype=int).reshape(8, 8)
-    arrays = sources._read_digits(copied)
+    arrays = read_digits(copied)
     assert arrays["train_labels"][:3].tolist() == [0, 1, 2]
     assert arrays["test_labels"][-3:].tolist() == [8, 9, 8]
     # off by less than half a step of the bytes
@@ -99,7 +101,7 @@ def test_the_first_image_is_the_one_of_the_tutorial(copied):
 
 
 def test_the_order_is_that_of_fourteen_forms(copied):
-    arrays = sources._read_digits(copied)
+    arrays = read_digits(copied)
     test = "".join(map(str, arrays["test_labels"]))
     assert ("".join(map(str, arrays["train_labels"])) + test).count(FORM) == 14
     assert test.count(FORM) == 4
@@ -144,13 +146,13 @@ def test_a_damaged_file_is_named(copied, damage):
     path = copied / "digits.npz"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(sources.DataError, match=r"^digits\.npz cannot be read \("):
-        sources._read_digits(copied)
+        read_digits(copied)
 
 
 def test_no_pickle_is_loaded(copied):
     np.savez(copied / "digits.npz", ink=np.array([{}], dtype=object), labels=np.arange(1))
     with pytest.raises(sources.DataError, match="allow_pickle=False"):
-        sources._read_digits(copied)
+        read_digits(copied)
 
 
 def test_without_scikit_learn_the_error_names_it(monkeypatch):
@@ -164,11 +166,12 @@ def test_second_use_needs_no_scikit_learn(digits):
     assert subprocess.run([sys.executable, "-c", command]).returncode == 0
 
 
-def test_the_command_line_knows_both_sets(labkit):
+def test_the_command_line_knows_every_set(labkit):
     _, out, _ = labkit("data", "list")
-    assert out.splitlines() == [
+    # below them stand the pretrained weights
+    assert out.splitlines()[: len(sources.DATASETS)] == [
         f"{name}: not on this machine yet; run `labkit data fetch {name}`"
-        for name in ("cifar10", "digits")
+        for name in sources.DATASETS
     ]
     status, out, _ = labkit("data", "fetch", "digits")
     assert status == 0
