@@ -17,6 +17,7 @@ from labkit.handcalc import (
     LogSoftmax,
     MaxPool2d,
     ReLU,
+    ReLU6,
     Residual,
     Sigmoid,
     Softmax,
@@ -24,7 +25,10 @@ from labkit.handcalc import (
     ZeroPad2d,
 )
 
-POINTWISE = (ReLU(), LeakyReLU(0.2), Sigmoid(), Tanh(), Softmax(), LogSoftmax(), Dropout(0.3))
+POINTWISE = (
+    *(ReLU(), ReLU6(), LeakyReLU(0.2), Sigmoid(), Tanh()),
+    *(Softmax(), LogSoftmax(), Dropout(0.3)),
+)
 LINEAR_KINDS = ("convolution", "average", "zeros", "residual")  # no gradient vanishes in them
 KINDS = (*LINEAR_KINDS, "transposed", "maximum", "adaptive", "normalisation", "pointwise")
 

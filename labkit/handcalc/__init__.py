@@ -12,8 +12,8 @@ _NAMES = {
     "windows": "Window Worked avg_pool convolve cross_correlate max_pool",
     "layers": (
         "AdaptiveAvgPool2d AvgPool2d BatchNorm1d BatchNorm2d Conv2d ConvTranspose2d Dropout "
-        "Flatten GlobalAvgPool2d LeakyReLU Linear LogSoftmax MaxPool2d ReLU Residual Sigmoid "
-        "Softmax Tanh ZeroPad2d"
+        "Flatten GlobalAvgPool2d LeakyReLU Linear LogSoftmax MaxPool2d ReLU ReLU6 Residual "
+        "Sigmoid Softmax Tanh ZeroPad2d"
     ),
     "network": "LayerTable derivation layer_table num_parameters",
     "comparison": "Comparison compare",

@@ -6,6 +6,7 @@ Each has a `.result` and a `.working`, the way to it line by line.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +25,8 @@ from labkit.handcalc.layers import (
 )
 from labkit.handcalc.network import derivation, num_parameters
 from labkit.handcalc.shapes import Size, whole_pair
+
+MOST_SUMMANDS = 8  # that stand on a line
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,20 @@ class ParameterCount:
 
     @property
     def working(self) -> tuple[str, ...]:
-        """A line for every layer with parameters, and their sum."""
+        """A line for every layer with parameters, and their sum; of many, equal ones together."""
         # the steps, so that a residual block shows its layers
         learning = [step.layer for step in steps(self.layers) if step.layer.num_parameters()]
         if not learning:
             return ("no layer has parameters",)
-        lines = [derivation(layer) for layer in learning]
-        if len(learning) > 1:
-            summands = " + ".join(f"{layer.num_parameters():,}" for layer in learning)
-            lines.append(f"{summands} = {self.result:,}")
-        return tuple(lines)
+        each = [(derivation(layer), layer.num_parameters()) for layer in learning]
+        together = Counter(each).items() if len(each) > MOST_SUMMANDS else ((it, 1) for it in each)
+        working, summands = [], []
+        for (line, number), times in together:
+            working.append(line if times == 1 else f"{line}, {times} times")
+            summands.append(f"{number:,}" if times == 1 else f"{times}·{number:,}")
+        if len(working) > 1:
+            working.append(f"{' + '.join(summands)} = {self.result:,}")
+        return tuple(working)
 
 
 @dataclass(frozen=True)

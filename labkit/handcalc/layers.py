@@ -329,13 +329,23 @@ class Linear(Layer):
 
 @dataclass(frozen=True, repr=False)
 class _BatchNorm(Layer):
-    """A scale γ and a shift β per channel, unless `affine` is False; statistics are not learnt."""
+    """A scale γ and a shift β per channel, unless `affine` is False; statistics are not learnt.
+
+    `eps` is added to the variance; `momentum` is what a new batch counts in the running
+    statistics (None: their plain average).
+    """
 
     num_features: int
     affine: bool = field(default=True, kw_only=True)
+    eps: float = field(default=1e-5, kw_only=True)
+    momentum: float | None = field(default=0.1, kw_only=True)
 
     def __post_init__(self) -> None:
         whole(self.num_features, "num_features", at_least=1)
+        if not self.eps >= 0:
+            raise ValueError(f"eps {self.eps} is negative; give 0 or more, such as 1e-5")
+        if self.momentum is not None and not 0 <= self.momentum <= 1:
+            raise ValueError(f"momentum {self.momentum} is no share; give a number from 0 to 1")
 
     def __str__(self) -> str:
         return "batch normalisation" + _settings(self, affine=True)
@@ -539,6 +549,12 @@ class ReLU(Pointwise):
     """max(0, x)."""
 
     name: ClassVar[str] = "ReLU"
+
+
+class ReLU6(Pointwise):
+    """min(max(0, x), 6)."""
+
+    name: ClassVar[str] = "ReLU6"
 
 
 @dataclass(frozen=True, repr=False)

@@ -74,6 +74,22 @@ TDT4265_NETWORK = _network(channels=(32, 64, 128), full=(64, 10))
 RDFIA_NETWORK = _network(channels=(32, 64, 64), full=(1000, 10))
 RDFIA_INPUT = (3, 32, 32)
 
+NN_HW1_NETWORK = (
+    *(Conv2d(3, 32, 7, padding=3), ReLU(), MaxPool2d(2)),
+    *(Conv2d(32, 64, 5, padding=2), ReLU(), MaxPool2d(2)),
+    *(Conv2d(64, 128, 3, padding=1), ReLU(), MaxPool2d(2)),
+    *(Flatten(), Linear(128 * 20 * 20, 512), ReLU(), Linear(512, 10)),
+)
+
+RESNET18_CLASSIFIER = Linear(512, 10)
+# five for each width: the stem's or the shortcut's, and two in each of two blocks
+RESNET18_NORMS = tuple(BatchNorm2d(width) for width in (64, 128, 256, 512) for _ in range(5))
+RESNET18_LAST_STAGE = (
+    *(Conv2d(256, 512, 3, padding=1, stride=2, bias=False), BatchNorm2d(512)),
+    *(Conv2d(512, 512, 3, padding=1, bias=False), BatchNorm2d(512)) * 3,
+    *(Conv2d(256, 512, 1, stride=2, bias=False), BatchNorm2d(512)),  # the shortcut
+)
+
 IST_BLOCKS = (
     (Conv2d(3, 32, 3, padding=1), BatchNorm2d(32), ReLU(), MaxPool2d(2)),
     (Conv2d(32, 64, 3, padding=1), BatchNorm2d(64), ReLU(), MaxPool2d(2)),
@@ -163,6 +179,14 @@ _TASKS = [
         "tdt4265/3a-padding",
         "Which padding lets a 5 × 5 convolution with stride 1 keep a size of 32 × 32?",
         solve(input=32, output=32, kernel=5, stride=1),
+    ),
+    Task(
+        "tdt4265/4a-parameters",
+        "The last stage of ResNet-18 has a 3 × 3 convolution from 256 to 512 channels, three from "
+        "512 to 512, and a 1 × 1 one from 256 to 512 beside them, all without bias and each with a "
+        "batch normalisation; behind it stands a classifier of ten classes for 512 features. How "
+        "many parameters have stage and classifier?",
+        ParameterCount((*RESNET18_LAST_STAGE, RESNET18_CLASSIFIER), None),
     ),
     # ------------------------------------------------------------------ RDFIA practical 1-cd
     Task(
@@ -278,6 +302,26 @@ _TASKS = [
             groups=2,
             bias=[1, -3],
         ),
+    ),
+    Task(
+        "nn_hw1/2-parameters",
+        "How many parameters has this network for 3 × 160 × 160 images? A 7 × 7 convolution with "
+        "padding 3 and 32 filters, a 5 × 5 one with padding 2 and 64, a 3 × 3 one with padding 1 "
+        "and 128, each followed by ReLU and 2 × 2 max pooling; flatten; fully connected layers of "
+        "512 units (and ReLU) and of 10.",
+        ParameterCount(NN_HW1_NETWORK, (3, 160, 160)),
+    ),
+    Task(
+        "nn_hw1/3-classifier",
+        "ResNet-18 gives 512 features to its classifier, which is replaced by one for ten classes. "
+        "Everything else is frozen: how many parameters are trained?",
+        ParameterCount(RESNET18_CLASSIFIER, None),
+    ),
+    Task(
+        "nn_hw1/3-batch-norm",
+        "ResNet-18 has twenty batch normalisations, five each for 64, 128, 256 and 512 channels. "
+        "How many parameters are trained if theirs are, and those of the new classifier?",
+        ParameterCount((*RESNET18_NORMS, RESNET18_CLASSIFIER), None),
     ),
     # ------------------------------------------------------------------ IST HW2
     Task(

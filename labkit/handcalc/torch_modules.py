@@ -73,8 +73,8 @@ def _over_classes(layer: type[Layer]) -> Callable[..., Layer]:
 
 # functions without parameters that act entry by entry, beside those that labkit has layers for
 _ACTIVATIONS = (
-    *("ELU", "GELU", "Hardsigmoid", "Hardswish", "Hardtanh", "LogSigmoid", "Mish", "ReLU6"),
-    *("SELU", "SiLU", "Softplus", "Softsign"),
+    *("ELU", "GELU", "Hardsigmoid", "Hardswish", "Hardtanh", "LogSigmoid", "Mish", "SELU"),
+    *("SiLU", "Softplus", "Softsign"),
 )
 
 # the layer that a module is, by the module's class; None: it changes nothing
@@ -103,8 +103,12 @@ _MODULES: dict[str, Callable[..., Layer | None]] = {
     "Linear": lambda full: layers.Linear(
         full.in_features, full.out_features, full.bias is not None
     ),
-    "BatchNorm1d": lambda norm: layers.BatchNorm1d(norm.num_features, affine=norm.affine),
-    "BatchNorm2d": lambda norm: layers.BatchNorm2d(norm.num_features, affine=norm.affine),
+    "BatchNorm1d": lambda norm: layers.BatchNorm1d(
+        norm.num_features, affine=norm.affine, eps=norm.eps, momentum=norm.momentum
+    ),
+    "BatchNorm2d": lambda norm: layers.BatchNorm2d(
+        norm.num_features, affine=norm.affine, eps=norm.eps, momentum=norm.momentum
+    ),
     "MaxPool2d": lambda pool: layers.MaxPool2d(
         pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode
     ),
@@ -115,6 +119,7 @@ _MODULES: dict[str, Callable[..., Layer | None]] = {
     "ZeroPad2d": lambda pad: layers.ZeroPad2d(pad.padding),
     "Flatten": lambda flatten: _flatten(flatten.start_dim, flatten.end_dim),
     "ReLU": lambda _: layers.ReLU(),
+    "ReLU6": lambda _: layers.ReLU6(),
     "LeakyReLU": lambda relu: layers.LeakyReLU(relu.negative_slope),
     "Sigmoid": lambda _: layers.Sigmoid(),
     "Tanh": lambda _: layers.Tanh(),
@@ -130,6 +135,7 @@ _MODULES: dict[str, Callable[..., Layer | None]] = {
 # behind the tensor
 _FUNCTIONS: dict[str, Callable[..., Layer | None]] = {
     "relu": lambda inplace=False: layers.ReLU(),
+    "relu6": lambda inplace=False: layers.ReLU6(),
     "leaky_relu": lambda negative_slope=0.01, inplace=False: layers.LeakyReLU(negative_slope),
     "sigmoid": lambda: layers.Sigmoid(),
     "tanh": lambda: layers.Tanh(),

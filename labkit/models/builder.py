@@ -65,8 +65,12 @@ _MODULES = {
         conv.dilation,
     ),
     layers.Linear: lambda full: nn.Linear(full.in_features, full.out_features, full.bias),
-    layers.BatchNorm1d: lambda norm: nn.BatchNorm1d(norm.num_features, affine=norm.affine),
-    layers.BatchNorm2d: lambda norm: nn.BatchNorm2d(norm.num_features, affine=norm.affine),
+    layers.BatchNorm1d: lambda norm: nn.BatchNorm1d(
+        norm.num_features, norm.eps, norm.momentum, norm.affine
+    ),
+    layers.BatchNorm2d: lambda norm: nn.BatchNorm2d(
+        norm.num_features, norm.eps, norm.momentum, norm.affine
+    ),
     layers.MaxPool2d: lambda pool: nn.MaxPool2d(
         pool.kernel, pool.stride, pool.padding, pool.dilation, ceil_mode=pool.ceil_mode
     ),
@@ -77,6 +81,7 @@ _MODULES = {
     layers.GlobalAvgPool2d: lambda _: nn.AdaptiveAvgPool2d(1),
     layers.ZeroPad2d: lambda pad: nn.ZeroPad2d(pad.padding),
     layers.ReLU: lambda _: nn.ReLU(),
+    layers.ReLU6: lambda _: nn.ReLU6(),
     layers.LeakyReLU: lambda relu: nn.LeakyReLU(relu.negative_slope),
     layers.Sigmoid: lambda _: nn.Sigmoid(),
     layers.Tanh: lambda _: nn.Tanh(),
@@ -119,4 +124,4 @@ def _never_falls(layer: Layer) -> bool:
     """Whether it is a function of each entry that never falls: the maximum commutes with those."""
     if isinstance(layer, layers.LeakyReLU):
         return layer.negative_slope >= 0
-    return isinstance(layer, layers.ReLU | layers.Sigmoid | layers.Tanh)
+    return isinstance(layer, layers.ReLU | layers.ReLU6 | layers.Sigmoid | layers.Tanh)

@@ -26,6 +26,7 @@ from labkit.handcalc import (
     Linear,
     MaxPool2d,
     ReLU,
+    ReLU6,
     Residual,
     Sigmoid,
     Tanh,
@@ -350,6 +351,7 @@ def test_convolutions_equal_torch(groups, inputs, outputs, **options):
         (MaxPool2d(3, 2, 1, 1, True), torch.nn.MaxPool2d(3, 2, 1, 1, ceil_mode=True)),
         (AvgPool2d((2, 3), ceil_mode=True), torch.nn.AvgPool2d((2, 3), ceil_mode=True)),
         (ReLU(), torch.nn.ReLU()),
+        (ReLU6(), torch.nn.ReLU6()),
         (Sigmoid(), torch.nn.Sigmoid()),
         (Flatten(), torch.nn.Flatten()),
     ],
@@ -359,6 +361,19 @@ def test_other_layers_equal_torch(layer, module):
     assert layer.output_shape(shape) == module(torch.zeros(1, *shape)).shape[1:]
     assert num_parameters(layer) == torch_parameters(module)
     assert bool(derivation(layer)) == bool(num_parameters(layer))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"eps": -1e-5}, "eps -1e-05 is negative"),
+        ({"eps": float("nan")}, "eps nan is negative"),
+        ({"momentum": 1.5}, "momentum 1.5 is no share; give a number from 0 to 1"),
+    ],
+)
+def test_settings_of_a_batch_normalisation_are_checked(settings, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        BatchNorm2d(8, **settings)
 
 
 def test_layers_say_what_they_are():
@@ -381,8 +396,8 @@ def test_layers_say_what_they_are():
     )
     assert str(ZeroPad2d((1, 2, 3, 3))) == "zero padding 3 above, 3 below, 1 left, 2 right"
     assert [str(layer) for layer in (*POINTWISE, BLOCK, GlobalAvgPool2d())] == [
-        *("ReLU", "leaky ReLU, slope 0.2", "sigmoid", "tanh", "softmax", "log-softmax"),
-        *("dropout 0.3", "residual block", "global average pooling"),
+        *("ReLU", "ReLU6", "leaky ReLU, slope 0.2", "sigmoid", "tanh", "softmax"),
+        *("log-softmax", "dropout 0.3", "residual block", "global average pooling"),
     ]
 
 
@@ -390,6 +405,8 @@ def test_reprs_are_short_and_can_be_read_back():
     # a Config keeps them: a setting at its default must not appear
     assert repr(Conv2d(3, 32, 5, padding=2)) == "Conv2d(3, 32, 5, padding=2)"
     assert repr(Residual((ReLU(), Dropout()))) == "Residual((ReLU(), Dropout()))"
+    assert repr(BatchNorm2d(8)) == "BatchNorm2d(8)"
+    assert repr(BatchNorm1d(8, eps=1e-3)) == "BatchNorm1d(8, eps=0.001)"
     for layer in (*TASK_1G, *POINTWISE, BLOCK, GlobalAvgPool2d(), BatchNorm1d(3, affine=False)):
         assert eval(repr(layer), {**globals(), **vars(handcalc)}) == layer
         assert hash(layer) == hash(eval(repr(layer), {**globals(), **vars(handcalc)}))

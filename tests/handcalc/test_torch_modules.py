@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from labkit.data._torchvision import import_torchvision
+from labkit.handcalc import BatchNorm1d, BatchNorm2d, Flatten, ReLU6, layer_table, torch_modules
 from labkit.handcalc import Residual as ResidualLayers
-from labkit.handcalc import layer_table
 from labkit.models import build
 
 
@@ -82,6 +82,14 @@ def test_networks_of_torchvision(name):
     assert table.output_shape == output.shape[1:]
 
 
+def test_settings_of_batch_normalisations_and_relu6_are_read():
+    module = nn.Sequential(
+        nn.BatchNorm2d(4, 1e-3, 0.01), nn.ReLU6(), nn.Flatten(), nn.BatchNorm1d(4)
+    )
+    read = [step.layer for step in torch_modules.steps(module)]
+    assert read == [BatchNorm2d(4, eps=1e-3, momentum=0.01), ReLU6(), Flatten(), BatchNorm1d(4)]
+
+
 class Functions(nn.Module):
     """A network whose layers without parameters are functions and methods."""
 
@@ -93,7 +101,7 @@ class Functions(nn.Module):
 
     def forward(self, x):
         x = F.max_pool2d(F.relu(self.first(x)), 2)
-        y = F.leaky_relu(self.second(x), 0.1)
+        y = F.relu6(F.leaky_relu(self.second(x), 0.1))
         y += x
         x = torch.cat([x, y], dim=1)
         x = F.gelu(F.avg_pool2d(x, 3, 2, padding=1))
@@ -110,6 +118,7 @@ def test_functions_and_methods():
         "2×2 max pooling, stride 2",
         "3×3 convolution, 4 filters, padding 1",
         "leaky ReLU, slope 0.1",
+        "ReLU6",
         "sum",
         "concatenation",
         "3×3 average pooling, stride 2, padding 1",
@@ -121,9 +130,9 @@ def test_functions_and_methods():
         "log-softmax",
     ]
     assert table.num_parameters == num_parameters(Functions())
-    assert [row.output_shape for row in table.rows[5:8]] == [(4, 8, 8), (8, 8, 8), (8, 4, 4)]
+    assert [row.output_shape for row in table.rows[6:9]] == [(4, 8, 8), (8, 8, 8), (8, 4, 4)]
     # 3, pooling 4, the second convolution 4 + 2·2 = 8; joined 8; average 8 + 2·2 = 12
-    fields = [table.rows[row].receptive_field[0] for row in (0, 2, 3, 5, 6, 7)]
+    fields = [table.rows[row].receptive_field[0] for row in (0, 2, 3, 6, 7, 8)]
     assert fields == [3, 4, 8, 8, 8, 12]
     assert Functions()(torch.zeros(2, 3, 16, 16)).shape[1:] == table.output_shape
 

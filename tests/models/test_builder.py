@@ -18,6 +18,7 @@ from labkit.handcalc import (
     LeakyReLU,
     LogSoftmax,
     MaxPool2d,
+    ReLU6,
     Residual,
     Softmax,
     Tanh,
@@ -60,10 +61,10 @@ def test_settings_reach_the_module():
         ConvTranspose2d(4, 8, (3, 5), 2, (1, 2), 1, 2, False, 3),
         LeakyReLU(0.2),
         Dropout(0.25),
-        BatchNorm2d(8, affine=False),
+        BatchNorm2d(8, affine=False, eps=1e-2, momentum=0.01),
         GlobalAvgPool2d(),
         Flatten(),
-        BatchNorm1d(8),
+        BatchNorm1d(8, eps=1e-3, momentum=None),
     )
     transposed, leaky, dropout, plain, pool, _, norm = build(network)
     assert (transposed.kernel_size, transposed.stride) == ((3, 5), (2, 2))
@@ -71,6 +72,10 @@ def test_settings_reach_the_module():
     assert (transposed.groups, transposed.bias, transposed.dilation) == (2, None, (3, 3))
     assert (leaky.negative_slope, dropout.p) == (0.2, 0.25)
     assert (plain.affine, norm.num_features, pool.output_size) == (False, 8, 1)
+    assert (plain.eps, plain.momentum) == (1e-2, 0.01)
+    assert (norm.eps, norm.momentum, norm.affine) == (1e-3, None, True)
+    (usual,) = build([BatchNorm2d(8)])
+    assert (usual.eps, usual.momentum) == (1e-5, 0.1)  # PyTorch's own
 
 
 def test_softmax_is_over_the_classes():
@@ -101,6 +106,15 @@ def test_pooling_before_a_leaky_relu_only_where_it_changes_nothing(slope):
     module = build((LeakyReLU(slope), MaxPool2d(2)))
     assert isinstance(module[0], nn.MaxPool2d) == (slope > 0)
     torch.testing.assert_close(module(images), F.max_pool2d(F.leaky_relu(images, slope), 2))
+
+
+def test_relu6_has_its_end_at_six_and_changes_place_with_pooling():
+    torch.manual_seed(0)
+    images = 10 * torch.randn(2, 3, 6, 6)
+    module = build((ReLU6(), MaxPool2d(2)))
+    assert isinstance(module[0], nn.MaxPool2d)
+    torch.testing.assert_close(module(images), F.max_pool2d(images.clamp(0, 6), 2))
+    assert module(images).max() == 6
 
 
 def test_layers_in_a_residual_block_are_exchanged_too():
