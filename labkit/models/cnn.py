@@ -1,6 +1,7 @@
 """The convolutional networks of the reports, each a list of layers for `labkit.models.build`."""
 
 from labkit.handcalc.layers import (
+    BatchNorm1d,
     BatchNorm2d,
     Conv2d,
     Dropout,
@@ -79,4 +80,37 @@ def rdfia(
         *(Linear(64 * 4 * 4, 1000), ReLU()),
         *((Dropout(dropout),) if dropout else ()),
         Linear(1000, 10),
+    )
+
+
+def nn_hw1(
+    *,
+    image_size: int = 160,
+    activation: type[Layer] = ReLU,
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+) -> tuple[Layer, ...]:
+    """The network of NN HW1 task 2 for Imagenette: 26,349,898 parameters at 160×160 pixels.
+
+    `batch_norm` stands before every activation; dropout, of this rate, after each pooling and after
+    the activation of the first fully connected layer, as the report describes them.
+    """
+
+    def block(layer: Layer, norm: Layer, *pooling: Layer) -> tuple[Layer, ...]:
+        return (
+            layer,
+            *((norm,) if batch_norm else ()),
+            activation(),
+            *pooling,
+            *((Dropout(dropout),) if dropout else ()),
+        )
+
+    side = image_size // 2 // 2 // 2
+    return (
+        *block(Conv2d(3, 32, 7, padding=3), BatchNorm2d(32), MaxPool2d(2)),
+        *block(Conv2d(32, 64, 5, padding=2), BatchNorm2d(64), MaxPool2d(2)),
+        *block(Conv2d(64, 128, 3, padding=1), BatchNorm2d(128), MaxPool2d(2)),
+        Flatten(),
+        *block(Linear(128 * side * side, 512), BatchNorm1d(512)),
+        Linear(512, 10),
     )
