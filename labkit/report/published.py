@@ -30,15 +30,21 @@ def published(question: str) -> dict:
 def beside_published(runs: Runs, names: dict[str, str]) -> pd.DataFrame:
     """Published and measured values side by side: `names` maps a question to its name in `runs`.
 
-    Names that `runs` does not hold are shown as not measured.
+    Names that `runs` does not hold are shown as not measured; those whose data stand in for the
+    course's own are not compared.
     """
     rows = []
     for question, name in names.items():
+        compared, instead = name in runs, "not measured"
+        if compared and runs.select(name).stand_in:
+            compared, instead = False, "not compared: stand-in data"
         for metric, value in published(question).items():
+            digits = 0 if isinstance(value, int) else 3  # a count, or a share
             row = {"task": question.partition("/")[2], "metric": metric.replace("_", " ")}
-            row["published"] = f"{value:g}"
-            row["measured"] = runs.spread(name, metric) if name in runs else "not measured"
-            row["seeds"] = len(runs[name]) if name in runs else 0
-            row["difference"] = f"{runs.mean(name, metric) - value:+.3f}" if name in runs else "–"
+            row["published"] = f"{value:,}" if digits == 0 else f"{value:g}"
+            row["measured"] = runs.spread(name, metric, digits) if compared else instead
+            row["seeds"] = len(runs[name]) if compared else 0
+            difference = runs.mean(name, metric) - value if compared else None
+            row["difference"] = f"{difference:+,.{digits}f}" if compared else "–"
             rows.append(row)
     return pd.DataFrame(rows).set_index(["task", "metric"])

@@ -1,0 +1,63 @@
+"""A figure or a table with its caption, displayed such that the report can number and place it."""
+
+import html
+
+import pandas as pd
+from IPython.display import display
+from matplotlib.figure import Figure
+
+from labkit.data import Dataset
+from labkit.style import svg
+from labkit.training import Runs
+
+STAND_IN = "Stand-in data (not the course's)."
+
+
+def show(
+    shown: Figure | pd.DataFrame,
+    caption: str,
+    *,
+    label: str = "",
+    runs: Runs | None = None,
+    dataset: Dataset | None = None,
+    profile: str = "",
+    alt: str = "",
+) -> None:
+    """Display a figure or a table with its caption; the report numbers it and sets it in place.
+
+    `caption` is Markdown and may hold math. `runs` (and `profile`) add the line that says which
+    data, seeds and device the numbers come from; `dataset` adds one where there are no runs, as
+    for its pictures. Where the data stand in for the course's own, the caption says so first.
+    `alt` describes a figure to who cannot see it; without it the caption does.
+    """
+    lines = [runs.provenance()] if runs else []
+    if dataset:
+        lines.append(f"{dataset.name} from {dataset.source}, sha256 {dataset.fingerprint[:12]}…")
+    provenance = (f"Profile {profile}. " if profile and lines else "") + "; ".join(lines)
+    stand_in = (runs and runs.stand_in) or (dataset and dataset.stand_in)
+    strong, plain = (f"**{STAND_IN}** ", f"{STAND_IN} ") if stand_in else ("", "")
+    kind = "figure" if isinstance(shown, Figure) else "table"
+    about = {
+        "kind": kind,
+        "caption": strong + caption,
+        "provenance": provenance,
+        "alt": plain + (alt or caption),
+    }
+    if label:
+        about["label"] = label
+    body = svg(shown) if kind == "figure" else _html(shown)
+    small = f"<br><small>{html.escape(provenance)}</small>" if provenance else ""
+    words = html.escape(plain + caption)
+    note = f"<figcaption>{words}{small}</figcaption>"
+    data = {"text/html": f"<figure>{body}{note}</figure>", "text/plain": plain + caption}
+    if kind == "figure":
+        data["image/svg+xml"] = body
+    else:
+        data["text/html"] = f"{body}<p>{words}{small}</p>"
+    display(data, metadata={"labkit": about}, raw=True)
+
+
+def _html(table: pd.DataFrame) -> str:
+    """The table with its row labels as first columns, so that it has one line of headings."""
+    names = [name or "" for name in table.index.names]
+    return table.reset_index(names=names).to_html(index=False, border=0)
