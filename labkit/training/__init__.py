@@ -1,8 +1,9 @@
 """Configs, the trainer, run records and sweeps."""
 
-from labkit.training.config import Augmentation, Config, Data, grid
+from labkit.training.config import Augmentation, Config, Data, Pretrained, grid, resolve_device
 from labkit.training.engine import Engine
 from labkit.training.loop import Result, fit
+from labkit.training.model import first_model, trained_model
 from labkit.training.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
 from labkit.training.rate_finder import FoundRates, find_learning_rate
 from labkit.training.schedules import Constant, Cosine, Exponential, OneCycle, Step
@@ -27,6 +28,7 @@ __all__ = [
     "Exponential",
     "FoundRates",
     "OneCycle",
+    "Pretrained",
     "RMSprop",
     "Result",
     "Run",
@@ -35,8 +37,11 @@ __all__ = [
     "Trainer",
     "at_best_scale",
     "find_learning_rate",
+    "first_model",
     "fit",
     "full_scale",
     "grid",
+    "resolve_device",
     "sweep",
+    "trained_model",
 ]

@@ -127,7 +127,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 
 def _load_optimizer(trainer: Trainer, tensors: dict[str, Tensor], numbers: dict) -> None:
     state = {}
-    for index, parameter in enumerate(trainer.model.parameters()):
+    for index, parameter in enumerate(trainer.trained):
         if str(index) not in numbers:  # no step was taken yet
             continue
         state[index] = {

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from pydantic import (
@@ -35,6 +35,10 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+_T = TypeVar("_T")
+Several = Annotated[tuple[_T, ...], BeforeValidator(_as_tuple)]  # JSON has lists
+
+
 def _layers(value: Any) -> Any:
     if callable(value) and not isinstance(value, torch.nn.Module):
         raise ValueError("it is a function that makes a network; call it")
@@ -55,9 +59,11 @@ class Data(Strict):
     measured_train_images: PositiveInt | None = None
     # fitted on the training images of the run, see labkit.data.preprocess.fit
     preprocessing: Literal[METHODS] = "fixed"
-    pixel_mean: float = 0.5  # of "fixed": the TDT4265 course's, of pixels in [0, 1]
-    pixel_std: PositiveFloat = 0.25
+    # of "fixed", for pixels in [0, 1], one number or one a channel: the TDT4265 course's
+    pixel_mean: float | Several[float] = 0.5
+    pixel_std: PositiveFloat | Several[PositiveFloat] = 0.25
     whitening_epsilon: PositiveFloat = 0.01  # of "pca" and "zca", added to the variances
+    image_size: PositiveInt | None = None  # the side to which scaled images are enlarged, bilinear
 
 
 class Augmentation(Strict):
@@ -80,6 +86,21 @@ class Augmentation(Strict):
         return self
 
 
+class Pretrained(Strict):
+    """Where a network starts that others have trained, and which part of it goes on learning.
+
+    See `labkit.models.transfer` for the backbones and the parts. With `batch_norm` "frozen", batch
+    normalisations of which nothing is trained keep the statistics they came with; "adapting", all
+    of them take those of the batch and go on averaging.
+    """
+
+    backbone: Literal["resnet18", "efficientnet_lite0"]
+    trainable: Literal["classifier", "last_stage", "batch_norm", "all"] = "classifier"
+    batch_norm: Literal["frozen", "adapting"] = "frozen"
+    # with which of the backbone's own classes the new classifier begins; None: drawn at random
+    classes: Several[NonNegativeInt] | None = None
+
+
 class Config(Strict):
     """A training run.
 
@@ -98,6 +119,9 @@ class Config(Strict):
     ]
     optimizer: SerializeAsAny[InstanceOf[Optimizer]]
     schedule: SerializeAsAny[InstanceOf[Schedule]] = Constant()
+    # the first weights: PyTorch's own, or He et al. 2015's with biases of 0; or somebody's
+    initialisation: Literal["default", "kaiming-normal"] = "default"
+    pretrained: Pretrained | None = None
     data: Data = Data()
     augmentation: Augmentation = Augmentation()
     batch_size: PositiveInt = 64
@@ -109,7 +133,7 @@ class Config(Strict):
         None  # counted in validations, see trainer.reason_to_stop
     )
     # splits measured at every validation as well, in evaluation mode, for the history
-    also_measure: Annotated[tuple[Literal["train", "test"], ...], BeforeValidator(_as_tuple)] = ()
+    also_measure: Several[Literal["train", "test"]] = ()
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
@@ -119,6 +143,16 @@ class Config(Strict):
             raise ValueError(
                 "early_stop counts validations, and data.validation_fraction is 0; raise it, or "
                 "leave early_stop None"
+            )
+        if self.pretrained and self.initialisation != "default":
+            raise ValueError(
+                f"initialisation {self.initialisation!r} would be lost under pretrained weights; "
+                "leave one of them out"
+            )
+        if self.data.image_size and self.data.preprocessing in ("pca", "zca"):
+            raise ValueError(
+                f"data.preprocessing {self.data.preprocessing!r} whitens once what data.image_size "
+                "enlarges batch by batch; leave one of them out"
             )
         lost = {"pca": ("crop", "flip", "rotation", "colour_jitter"), "zca": ("colour_jitter",)}
         for name in lost.get(self.data.preprocessing, ()):

@@ -146,7 +146,8 @@ def _measured(trainer: Trainer, done: Progress, stopped: str) -> Result:
     """What the best weights reach on every split."""
     trainer.model.load_state_dict(trainer.best)
     metrics = {
-        "num_parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "num_parameters": trainer.num_parameters,
+        "trained_parameters": sum(each.numel() for each in trainer.trained),
         "steps": trainer.steps,
         "best_step": done.best_step,
         "best_epoch": done.best_step / trainer.steps_per_epoch,

@@ -53,9 +53,12 @@ _DECISIVE = (
     "handcalc/layers.py",
     "handcalc/shapes.py",
     "models/builder.py",
+    "models/transfer.py",
     "training/checkpoint.py",
+    "training/features.py",
     "training/loop.py",
     "training/metrics.py",
+    "training/model.py",
     "training/optimizers.py",
     "training/schedules.py",
     "training/trainer.py",
@@ -351,6 +354,7 @@ def environment(config: Config, dataset: Dataset, device: torch.device) -> dict:
             "source": dataset.source,
             "fingerprint": dataset.fingerprint,
             "train_images": len(dataset.train),
+            "stand_in": dataset.stand_in,
         },
         "device": device_name(device),
         "precision": resolve_precision(config.precision, device),
@@ -382,7 +386,7 @@ def _matches(recorded: dict, config: BaseModel, ignoring: frozenset[str]) -> boo
         if name not in recorded:  # a field that came after the record: it ran with the default
             if value != field.default:
                 return False
-        elif isinstance(value, BaseModel):
+        elif isinstance(value, BaseModel) and isinstance(recorded[name], dict):
             if not _matches(recorded[name], value, ignoring):
                 return False
         elif recorded[name] != wanted[name]:

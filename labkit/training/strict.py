@@ -58,7 +58,12 @@ class Choice(Strict):
 def _explain(model: type[Strict], error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"])
+        # the name and places in a list; what else pydantic names are its own kinds of validators
+        field = ".".join(
+            str(part)
+            for place, part in enumerate(problem["loc"])
+            if place == 0 or isinstance(part, int)
+        )
         kind = model.model_fields[field].annotation if field in model.model_fields else None
         if problem["type"] == "extra_forbidden":
             names = [name for name in model.model_fields if name != "name"]

@@ -20,7 +20,7 @@ from labkit.training.strict import ConfigError
 from labkit.training.wanted import Wanted
 
 # behind the point, in tables; all others have three
-DIGITS = {"best_epoch": 1, "training_seconds": 0}
+DIGITS = {"best_epoch": 1, "training_seconds": 0, "trained_parameters": 0}
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Runs(Mapping[str, list[Run]]):
     def spread(self, name: str, metric: str, digits: int = 3) -> str:
         """Mean ± standard deviation as text, e.g. `0.803 ± 0.004`; one seed has no ±."""
         values = self.values_of(name, metric)
-        text = f"{statistics.fmean(values):.{digits}f}"
+        text = f"{statistics.fmean(values):,.{digits}f}"
         if len(values) > 1:
             text += f" ± {statistics.stdev(values):.{digits}f}"
         return text
@@ -127,6 +127,13 @@ class Runs(Mapping[str, list[Run]]):
             return -math.inf if failed else sign * mean
 
         return max(self, key=worth)
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether any of them was trained on a stand-in for its data set."""
+        return any(
+            run.environment["data"].get("stand_in") for group in self.values() for run in group
+        )
 
     def table(self, columns: Mapping[str, str]) -> pd.DataFrame:
         """One row per name, a column per metric: `table({"test accuracy": "test_accuracy"})`.

@@ -3,6 +3,9 @@
 The whole data set lies on the device as bytes. A batch is taken by index, augmented and scaled as
 a whole, so there is no loader, no worker and no copy to wait for; sums of loss and hits stay on the
 device until a validation reads them.
+
+What gives the same numbers at every step is done once, before the first: whitening, and the frozen
+first modules of a pretrained network, where no augmentation changes what they see.
 """
 
 import math
@@ -15,14 +18,16 @@ from torch import Tensor
 from labkit.data import augment, preprocess
 from labkit.data.datasets import Dataset, Split
 from labkit.handcalc import BatchNorm1d, layer_table
-from labkit.models import build
-from labkit.training.config import Config, resolve_precision
+from labkit.models import transfer
+from labkit.training import features
+from labkit.training.config import Augmentation, Config, resolve_precision
 from labkit.training.engine import DEFAULT, Engine
 from labkit.training.metrics import Meter, Metrics
+from labkit.training.model import first_model
 from labkit.training.optimizers import make_optimizer
 from labkit.training.strict import ConfigError
 
-# large enough to fill a GPU, small enough for the activations to stay in a CPU's cache
+# of 32×32 pixels: enough to fill a GPU, few enough for the activations to stay in a CPU's cache
 EVALUATION_BATCH = 500
 
 
@@ -39,6 +44,9 @@ class Trainer:
         self.num_classes = len(dataset.classes)
         chosen = config.data
         train_images = dataset.train.first(chosen.train_images)
+        validation_images = dataset.validation.first(chosen.validation_images)
+        test_images = dataset.test.first(chosen.test_images)
+        self.image_shape = self._checked_shape(train_images)
         self.preprocessing = preprocess.fit(
             chosen.preprocessing,
             train_images.images,
@@ -46,19 +54,22 @@ class Trainer:
             std=chosen.pixel_std,
             epsilon=chosen.whitening_epsilon,
         ).to(device)
+        # built on the CPU, so that a seed gives the same first weights on every device
+        model = first_model(config, pooling_first=engine.pooling_first)
+        model = model.to(device, memory_format=engine.memory_format)
+        self.num_parameters = sum(each.numel() for each in model.parameters())
+        count = self._num_kept(model, len(train_images) + len(validation_images) + len(test_images))
+        self.frozen, self.model = model[:count].eval(), model[count:]
+        self.trained = [each for each in self.model.parameters() if each.requires_grad]
         self.train = self._resident(train_images)
         count = chosen.measured_train_images
         self.measured_train = self.train.first(min(count, len(self.train)) if count else None)
-        self.validation = self._resident(dataset.validation.first(chosen.validation_images))
-        self.test = self._resident(dataset.test.first(chosen.test_images))
+        self.validation = self._resident(validation_images)
+        self.test = self._resident(test_images)
         self.steps_per_epoch = math.ceil(len(self.train) / config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
-        self._check_network()
-        # built on the CPU, so that a seed gives the same first weights on every device
-        model = build(config.network, pooling_first=engine.pooling_first)
-        self.model = model.to(device, memory_format=engine.memory_format)
         self.optimizer = make_optimizer(
-            config.optimizer, self.model.parameters(), fused=engine.fused_optimizer
+            config.optimizer, self.trained, fused=engine.fused_optimizer
         )
         self.augmentation_draws = torch.Generator(device).manual_seed(config.seed)
         self.meter = Meter(self.num_classes, device)  # of the training since the last validation
@@ -147,8 +158,8 @@ class Trainer:
         self.model.eval()
         # no batch is dropped: drop_last would leave images unscored
         parts = [
-            self._logits(self._centred(self._scaled(part)), self.model)
-            for part in split.images.split(EVALUATION_BATCH)
+            self._logits(self._scaled(self._centred(part)), self.model)
+            for part in split.images.split(self._evaluation_batch())
         ]
         self.model.train(was_training)
         return torch.cat(parts)
@@ -161,28 +172,51 @@ class Trainer:
         """Remember the present weights as the best."""
         self.best = self.weights()
 
-    def _check_network(self) -> None:
-        channels, *sides = self.train.images.shape[1:]
-        crop = self.config.augmentation.crop
+    def _checked_shape(self, train: Split) -> tuple[int, ...]:
+        """The shape of an image as the network is fed it; ConfigError where it cannot be."""
+        channels, *sides = train.images.shape[1:]
+        crop, image_size = self.config.augmentation.crop, self.config.data.image_size
         if crop and crop > min(sides):
             raise ConfigError(
                 f"Config.augmentation.crop: {crop}: images of {sides[0]}×{sides[1]} are cropped at "
                 f"their centre when they are measured; give at most {min(sides)}"
             )
+        if crop:
+            sides = [crop, crop]
+        if image_size and image_size < max(sides):
+            raise ConfigError(
+                f"Data.image_size: {image_size}: images of {sides[0]}×{sides[1]} are enlarged to "
+                f"it, never reduced; give at least {max(sides)}, or None"
+            )
+        shape = (channels, *([image_size] * 2 if image_size else sides))
         normalised = any(isinstance(layer, BatchNorm1d) for layer in self.config.network)
-        if normalised and len(self.train) % self.config.batch_size == 1:
+        if normalised and len(train) % self.config.batch_size == 1:
             raise ConfigError(
                 f"Config.batch_size: {self.config.batch_size}: it leaves a last batch of a single "
-                f"image of {len(self.train)}, which cannot be normalised; give another"
+                f"image of {len(train)}, which cannot be normalised; give another"
             )
-        outputs = layer_table(
-            self.config.network, (channels, *([crop] * 2 if crop else sides))
-        ).output_shape
+        outputs = layer_table(self.config.network, shape).output_shape
         if outputs != (self.num_classes,):
             raise ConfigError(
                 f"Config.network: it ends with {outputs} outputs where the data has "
                 f"{self.num_classes} classes; end with Linear(…, {self.num_classes})"
             )
+        return shape
+
+    def _num_kept(self, model: torch.nn.Sequential, num_images: int) -> int:
+        """How many of the first modules are computed once: frozen ones that always see the same.
+
+        None where their outputs would be more numbers than the images that they are made of, which
+        spares too little, or more than fit into memory.
+        """
+        if not self.config.pretrained or self.config.augmentation != Augmentation():
+            return 0
+        count = transfer.frozen_modules(model)
+        if not count:
+            return 0
+        each = math.prod(layer_table(self.config.network[:count], self.image_shape).output_shape)
+        worth = each <= math.prod(self.image_shape) and num_images * each * 4 <= features.MOST_BYTES
+        return count if worth else 0
 
     def _resident(self, split: Split) -> Split:
         images = split.images
@@ -191,14 +225,38 @@ class Trainer:
             images = self.preprocessing(images.to(self.device))
         # channels last from the start: a batch taken by index keeps the layout
         images = images.to(self.device, memory_format=self.engine.memory_format)
+        if len(self.frozen) and len(split):
+            images = features.kept(
+                images,
+                lambda part: self._logits(self._fed(part), self.frozen),
+                made_by=f"{self.frozen} {features.checksum(self.frozen)} {self.precision} "
+                f"{self.config.data.image_size} {self.preprocessing.numbers()}",
+                batch=self._evaluation_batch(),
+                description="features",
+            )
+            if images.dim() == 4:
+                images = images.contiguous(memory_format=self.engine.memory_format)
         return Split(images, split.labels.to(self.device))
 
     def _scaled(self, images: Tensor) -> Tensor:
-        return images if self.preprocessing.whitens else self.preprocessing(images)
+        """Stored bytes as the network is fed them; what was made of them before stays."""
+        return images if self.preprocessing.whitens or len(self.frozen) else self._fed(images)
+
+    def _fed(self, images: Tensor) -> Tensor:
+        """Bytes (n, C, H, W) → scaled and, where it is asked for, enlarged."""
+        images = self.preprocessing(images)
+        if size := self.config.data.image_size:
+            images = F.interpolate(images, (size, size), mode="bilinear", align_corners=False)
+        return images
 
     def _centred(self, images: Tensor) -> Tensor:
         crop = self.config.augmentation.crop
         return augment.centre_crop(images, crop) if crop else images
+
+    def _evaluation_batch(self) -> int:
+        """As many pixels as EVALUATION_BATCH images of 32×32 have, and at least 16 images."""
+        _, height, width = self.image_shape
+        return max(16, min(EVALUATION_BATCH, EVALUATION_BATCH * 32 * 32 // (height * width)))
 
     def _logits(self, images: Tensor, model: torch.nn.Module | None = None) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
