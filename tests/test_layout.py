@@ -116,7 +116,7 @@ class TestNotebook:
         source = NOTEBOOKS[name]
         params = YAML(typ="safe").load(source.params_path.read_text())
         assert f"# # {params['title']}\n" in source.path.read_text()
-        assert set(params) - {"data"} == {"title", "smoke", "quick", "full"}
+        assert set(params) - {"data", "weights"} == {"title", "smoke", "quick", "full"}
 
     def test_has_parameters_with_defaults_of_the_quick_profile(self, name):
         source = NOTEBOOKS[name]

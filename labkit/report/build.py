@@ -166,7 +166,7 @@ def _executed(source: Source, chosen: dict, folder: Path, fresh: bool) -> Part:
         return Part(source, notebook, time.perf_counter() - started, executed=False)
     kernels.warm_up()  # while the data are looked at
     try:
-        data = _fetch(source.data_sets)
+        data, missing = _fetch(source.data_sets(chosen), source.weights(chosen))
     except LabkitError as error:  # the other notebooks may do without
         notebook = execute.failed(source.read(), str(error))
         return Part(source, notebook, time.perf_counter() - started, executed=True)
@@ -177,26 +177,40 @@ def _executed(source: Source, chosen: dict, folder: Path, fresh: bool) -> Part:
         relay.close()
     if not execute.failure(notebook):
         # only now, so that a notebook that was interrupted never counts as finished
-        notebook.metadata["labkit"] = {"key": key, "data": data}
+        notebook.metadata["labkit"] = {"key": key, "data": data, "missing": missing}
         beside = path.with_suffix(".ipynb.tmp")
         nbformat.write(notebook, beside)
         beside.replace(path)
     return Part(source, notebook, time.perf_counter() - started, executed=True)
 
 
-def _fetch(data_sets: Sequence[str]) -> dict[str, str]:
+def _fetch(data_sets: Sequence[str], weights: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Fetch here what the kernel will open: its download has a bar, and its failure an end.
 
-    Returns where each set came from, for the title page.
+    Returns where each set came from, for the title page, and the names of what could not be had: of
+    sets that others stand in for, and of weights, without which the notebook says what it does.
     """
-    if not data_sets:
-        return {}
+    if not data_sets and not weights:
+        return {}, []
     from labkit.data import sources  # imports torch, which a report without runs can spare
 
     for name in data_sets:
         sources.fetch(name)
     known = {name: sources.status(name) for name in data_sets}
-    return {name: f"{it.source}, sha256 {it.fingerprint}" for name, it in known.items()}
+    missing = [name for name, it in known.items() if it.stand_in]
+    missing += [name for name in weights if not _can_be_had(name)]
+    return {name: f"{it.source}, sha256 {it.fingerprint}" for name, it in known.items()}, missing
+
+
+def _can_be_had(weights: str) -> bool:
+    from labkit.data.weights import WeightsError, fetch_weights
+
+    try:
+        fetch_weights(weights)
+    except WeightsError as error:
+        print(f"labkit: going on without {weights}: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _still_valid(path: Path, key: str) -> NotebookNode | None:
@@ -204,7 +218,15 @@ def _still_valid(path: Path, key: str) -> NotebookNode | None:
         notebook = nbformat.read(path, as_version=4)
     except (OSError, ValueError):  # never made, or damaged: made anew
         return None
-    return notebook if notebook.metadata.get("labkit", {}).get("key") == key else None
+    about = notebook.metadata.get("labkit", {})
+    if about.get("key") != key:
+        return None
+    if missing := about.get("missing"):  # it may be there by now
+        data_sets = [name for name in missing if name in about["data"]]
+        _, still = _fetch(data_sets, [name for name in missing if name not in about["data"]])
+        if still != missing:
+            return None
+    return notebook
 
 
 def _data(parts: Sequence[Part]) -> dict[str, str]:

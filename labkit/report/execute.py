@@ -86,18 +86,36 @@ class Source:
         """The notebook, without outputs."""
         return jupytext.read(self.path, fmt="py:percent")
 
-    @property
-    def data_sets(self) -> list[str]:
-        """The data sets that its runs need, as the params file names them."""
-        return self._given().get("data") or []
+    def data_sets(self, chosen: Mapping[str, Any]) -> list[str]:
+        """The data sets that its runs need with the parameters `chosen`.
+
+        The params file names them; `imagenette-{image_size}` goes by the parameter of that name.
+        """
+        return self._named("data", chosen)
+
+    def weights(self, chosen: Mapping[str, Any]) -> list[str]:
+        """The pretrained weights that it makes use of where they can be had."""
+        return self._named("weights", chosen)
+
+    def _named(self, key: str, chosen: Mapping[str, Any]) -> list[str]:
+        known = parameters(self.read(), self.name)
+        values = {name: parameter.default for name, parameter in known.items()} | dict(chosen)
+        try:
+            names = [name.format(**values) for name in self._given().get(key) or []]
+        except KeyError as error:
+            raise UsageError(
+                f"{self.params_path.name}: {key} goes by {error}, which is no parameter of the "
+                f"notebook; there are {', '.join(known)}"
+            ) from None
+        return list(dict.fromkeys(names))
 
     def _given(self) -> dict[str, Any]:
         given = project.read_yaml(self.params_path)
-        unknown = set(given) - {"title", "data", *project.PROFILES}
+        unknown = set(given) - {"title", "data", "weights", *project.PROFILES}
         if unknown:
             raise UsageError(
                 f"{self.params_path.name}: unknown key {sorted(unknown)[0]!r}; "
-                f"the keys are title, data, {', '.join(project.PROFILES)}"
+                f"the keys are title, data, weights, {', '.join(project.PROFILES)}"
             )
         return given
 

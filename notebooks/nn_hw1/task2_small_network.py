@@ -1,0 +1,344 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # NN HW1 task 2: a small network on Imagenette
+#
+# Five layers that learn anything may be used to tell ten kinds of photographs apart. Three
+# activations are compared, then batch normalisation, dropout and augmentation: each alone, and all
+# together.
+#
+# **Prediction.** There are few images and, in the first fully connected layer, very many weights:
+# the base network should come to know its training images by heart and do much worse on others.
+# Each of the three measures works against that; together they should do best, if training lasts
+# long enough for them to pay.
+
+# %% tags=["parameters"]
+profile: str = "quick"  # the name under which figures and tables are shown
+show_solution: bool = True  # show the worked solution below each answer
+image_size: int = 64  # 64, 96, 128 or 160 (the course's); another size is another experiment
+epochs: int = 5  # the course: 20
+train_images: int | None = 1500  # None: all 8,522
+validation_images: int | None = 200  # None: all 947
+test_images: int | None = 500  # None: all 3,925
+seeds: list[int] = [0]  # one run for each
+
+learning_rate: float = 1e-3
+batch_size: int = 32
+dropout: float = 0.3
+colour_jitter: float = 0.2
+rotation: float = 10.0  # degrees, either way
+precision: str = "auto"  # bf16 where the hardware has it; or "fp32", "bf16"
+
+# %%
+import pandas as pd
+import torch
+from IPython.display import Markdown, display
+
+from labkit import figures
+from labkit.data import load
+from labkit.figures import show
+from labkit.handcalc import LeakyReLU, Sigmoid, check, layer_table, question
+from labkit.models import nn_hw1
+from labkit.report.published import beside_published
+from labkit.training import Adam, Augmentation, Config, Data, at_best_scale, full_scale, sweep
+
+# %% [markdown]
+# ## The images
+#
+# Imagenette is the part of ImageNet (Deng et al. 2009) with ten classes that are easy to tell
+# apart; this version has a shorter side of 160 pixels. A tenth of its 9,469 training images, always
+# the same, is set aside for validation; its 3,925 validation images are the test images here, as in
+# the NN HW1 report.
+
+# %%
+imagenette = load(f"imagenette-{image_size}")
+firsts = [
+    (imagenette.train.labels == label).nonzero()[0].item()
+    for label in range(len(imagenette.classes))
+]
+show(
+    figures.pictures(imagenette.train.images[firsts], imagenette.classes, columns=5),
+    f"One training image of each class, at {image_size} × {image_size} pixels.",
+    label="fig-nn-hw1-classes",
+    dataset=imagenette,
+)
+
+# %% [markdown]
+# ## The network
+#
+# Kernels of 7 × 7, 5 × 5 and 3 × 3 with 32, 64 and 128 filters, each followed by an activation and
+# 2 × 2 pooling; then 512 units, and ten. How many parameters is that for the course's images of 160
+# × 160 pixels?
+
+# %%
+answer_parameters = ...  # a whole number
+
+# %% tags=["solution"]
+answer_parameters = 26_349_898
+
+# %%
+check(answer_parameters, question("nn_hw1/2-parameters"))
+
+# %% tags=["solution"]
+if show_solution:
+    display(Markdown("**Solution.**"), question("nn_hw1/2-parameters").calculation)
+
+# %% [markdown]
+# Nearly all of them are in the first fully connected layer, and their number goes with the area of
+# the image. At the size that is trained here:
+
+# %%
+network = nn_hw1(image_size=image_size)
+show(
+    pd.DataFrame(layer_table(network, (3, image_size, image_size)).records()).set_index("layer"),
+    f"The base network at {image_size} × {image_size} pixels.",
+    label="tab-nn-hw1-layers",
+)
+
+# %% [markdown]
+# ## Three activations
+#
+# Adam (Kingma and Ba 2015) with a rate of 0.001, batches of 32; the first weights are normal with
+# variance $2/n$ for $n$ inputs (He et al. 2015), which is made for ReLU. The weights of the lowest
+# validation loss are kept, and every accuracy in a table is measured with those.
+
+# %%
+augmentation = Augmentation(flip=True, colour_jitter=colour_jitter, rotation=rotation)
+options = {
+    "base": ({}, Augmentation()),
+    "batch normalisation": ({"batch_norm": True}, Augmentation()),
+    "dropout": ({"dropout": dropout}, Augmentation()),
+    "augmentation": ({}, augmentation),
+    "all": ({"batch_norm": True, "dropout": dropout}, augmentation),
+}
+at_size = {  # here, and at the course's size, for which there may be records
+    size: {
+        name: Config(
+            network=nn_hw1(image_size=size, **parts),
+            optimizer=Adam(learning_rate=learning_rate),
+            initialisation="kaiming-normal",
+            data=Data(
+                name=f"imagenette-{size}",
+                train_images=train_images,
+                measured_train_images=test_images or 3925,  # as many of each
+                validation_images=validation_images,
+                test_images=test_images,
+            ),
+            augmentation=changed,
+            batch_size=batch_size,
+            epochs=epochs,
+            validations_per_epoch=1,
+            also_measure=("test",),
+            precision=precision,
+        )
+        for name, (parts, changed) in options.items()
+    }
+    for size in (image_size, 160)
+}
+experiment = at_size[image_size]
+base = experiment["base"]
+
+# %%
+activations = {
+    "ReLU": base,
+    "leaky ReLU 0.01": base.replace(network=nn_hw1(image_size=image_size, activation=LeakyReLU)),
+    "sigmoid": base.replace(network=nn_hw1(image_size=image_size, activation=Sigmoid)),
+}
+activation_runs = sweep(activations, seeds=seeds)
+judged, judged_profile = at_best_scale(activation_runs, activations, profile)
+curves = ("train", "measured_test")
+columns = {
+    "train loss": "train_loss",
+    "train accuracy": "train_accuracy",
+    "validation accuracy": "validation_accuracy",
+    "test accuracy": "test_accuracy",
+    "best epoch": "best_epoch",
+    "seconds": "training_seconds",
+}
+show(
+    figures.learning_curves(judged, splits=curves),
+    "The base network with three activations. Training curves are taken along the way, while the "
+    "weights still moved.",
+    label="fig-nn-hw1-activations",
+    runs=judged,
+    profile=judged_profile,
+)
+
+# %%
+show(
+    judged.table(columns),
+    "Three activations, each run with its best weights.",
+    label="tab-nn-hw1-activations",
+    runs=judged,
+    profile=judged_profile,
+)
+
+# %% tags=["solution"]
+says = {-1: "worse", 0: "not told apart from it", 1: "better"}
+effects = {
+    name: judged.difference(name, "ReLU", "test_accuracy") for name in activations if name != "ReLU"
+}
+on_what = "**On stand-in data**, " if judged.stand_in else ""
+Markdown(
+    f"**Answer** (profile {judged_profile}). {on_what}ReLU reaches "
+    f"{judged.spread('ReLU', 'test_accuracy')} of the test images. "
+    + " ".join(
+        f"With {name} it is {judged.spread(name, 'test_accuracy')}: {effect} points, "
+        f"{says[effect.sign]}."
+        for name, effect in effects.items()
+    )
+    + " The NN HW1 report found ReLU slightly ahead of leaky ReLU, and the sigmoid far behind. "
+    "A sigmoid's slope is at most ¼, so that each layer shrinks the gradient of those before it; "
+    "and the first weights, drawn for ReLU, drive it far from zero, where it has hardly any slope."
+)
+
+# %% [markdown]
+# ## Batch normalisation, dropout, augmentation
+#
+# Batch normalisation stands before each activation, dropout behind each pooling and behind the
+# activation of the 512 units. Augmentation mirrors every second image on average, changes
+# brightness, contrast and saturation by a factor in 1 ± 0.2 and turns by up to 10° either way.
+
+# %%
+runs = sweep(experiment, seeds=seeds)
+compared, compared_profile = at_best_scale(runs, experiment, profile)
+show(
+    figures.learning_curves(compared, splits=curves),
+    "The base network and what is added to it. Dropout and augmentation make the training images "
+    "harder than the test images, so that their two curves may lie the other way round.",
+    label="fig-nn-hw1-variants",
+    runs=compared,
+    profile=compared_profile,
+)
+
+# %%
+show(
+    compared.table(columns),
+    "Each addition alone and all of them, with the best weights of each run; all accuracies in "
+    "evaluation mode, on images that are not augmented.",
+    label="tab-nn-hw1-variants",
+    runs=compared,
+    profile=compared_profile,
+)
+
+# %% tags=["solution"]
+effects = {
+    name: compared.difference(name, "base", "test_accuracy") for name in compared if name != "base"
+}
+gap = 100 * (compared.mean("base", "train_accuracy") - compared.mean("base", "test_accuracy"))
+sorted_out = {
+    sign: [f"*{name}* ({effect})" for name, effect in effects.items() if effect.sign == sign]
+    for sign in (1, 0, -1)
+}
+on_what = "**On stand-in data**, in" if compared.stand_in else "In"
+Markdown(
+    f"**Answer** (profile {compared_profile}, seeds: {len(compared['base'])}). {on_what} points of "
+    f"test accuracy beside the base network's {compared.spread('base', 'test_accuracy')}: "
+    + "; ".join(
+        f"{what}: {', '.join(sorted_out[sign])}"
+        for sign, what in ((1, "better"), (0, "not told apart"), (-1, "worse"))
+        if sorted_out[sign]
+    )
+    + ". "
+    f"With its best weights the base network is ahead on its training images by {gap:.1f} points: "
+    + (
+        "there is an overfitting to work against, as predicted. "
+        if gap >= 5
+        else "there is hardly an overfitting yet to work against. "
+    )
+    + (
+        "All together are best, as predicted."
+        if compared.best("test_accuracy") == "all"
+        else f"The best is not all together, but *{compared.best('test_accuracy')}*: what makes "
+        "training harder needs more steps before it pays."
+    )
+    + " The margins are two standard errors."
+)
+
+# %%
+# at the course's size, with as many images and epochs as it had
+recorded = runs if profile == "full" and image_size == 160 else full_scale(at_size[160])
+show(
+    beside_published(
+        recorded,
+        {
+            "nn_hw1/2-base": "base",
+            "nn_hw1/2-batch-norm": "batch normalisation",
+            "nn_hw1/2-dropout": "dropout",
+            "nn_hw1/2-augmentation": "augmentation",
+            "nn_hw1/2-all": "all",
+        },
+    ),
+    "Task 2 at full scale, 160 × 160 pixels and 20 epochs, beside the NN HW1 report.",
+    label="tab-nn-hw1-published",
+    runs=recorded,
+    profile="full",
+)
+
+# %% [markdown]
+# ## What is taken for what
+#
+# Taken with the best weights of each run: those of the last epoch may be worse.
+
+# %%
+show(
+    figures.confusion_matrices(compared, imagenette.classes),
+    "How often each class (row) was taken for each (column), in per cent of the class.",
+    label="fig-nn-hw1-confusion-rates",
+    runs=compared,
+    profile=compared_profile,
+)
+
+# %%
+show(
+    figures.confusion_matrices(compared, imagenette.classes, rates=False),
+    "The same as numbers of test images (of all seeds).",
+    label="fig-nn-hw1-confusion-counts",
+    runs=compared,
+    profile=compared_profile,
+)
+
+# %%
+best = compared.best("validation_loss")
+confused = figures.most_confused(compared[best], imagenette.classes, count=5)
+show(
+    confused.set_index("class"),
+    f"The most frequent confusions of *{best}*, the run with the lowest validation loss.",
+    label="tab-nn-hw1-confused",
+    runs=compared.select(best),
+    profile=compared_profile,
+)
+
+# %%
+pair = (confused.iloc[0]["class"], confused.iloc[0]["taken for"])
+show(
+    figures.wrong_predictions(compared[best][0], imagenette, count=8, pair=pair),
+    f"Test images of class *{pair[0]}* that *{best}* took for *{pair[1]}*, with the probability "
+    "that it gave; the surest first.",
+    label="fig-nn-hw1-confused",
+    runs=compared.select(best),
+    profile=compared_profile,
+)
+
+# %% tags=["solution"]
+counts = torch.tensor([run.metrics["test_confusion"] for run in compared[best]]).sum(0)
+right = counts.diagonal() / counts.sum(1).clamp(min=1)
+easiest, hardest = right.argmax().item(), right.argmin().item()
+on_what = "**On stand-in data**, the" if compared.stand_in else "The"
+Markdown(
+    f"**Answer** (profile {compared_profile}). {on_what} best network, *{best}*, is right on "
+    f"{right[easiest]:.0%} of the images of class *{imagenette.classes[easiest]}* and on "
+    f"{right[hardest]:.0%} of those of class *{imagenette.classes[hardest]}*. Most often it takes "
+    f"*{pair[0]}* for *{pair[1]}* ({confused.iloc[0]['images']} images)."
+)
