@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from labkit import project
-from labkit.errors import LabkitError, UsageError
+from labkit.errors import LabkitError, UsageError, nearest
 
 _profile = click.option(
     "--profile",
@@ -208,8 +208,11 @@ def fetch(name):
 
     if name in weights.WEIGHTS:
         click.echo(weights.fetch_weights(name))
-    else:
+    elif name in sources.DATASETS:
         click.echo(sources.fetch(name))
+    else:
+        hint = nearest(name, [*sources.DATASETS, *weights.WEIGHTS])
+        raise UsageError(f"there are no data {name!r}; {hint}")
 
 
 @data.command()

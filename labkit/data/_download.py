@@ -15,6 +15,8 @@ import threading
 import time
 import urllib.request
 import zlib
+from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 from labkit import progress
@@ -40,31 +42,42 @@ class UnknownDataSetError(DataError):
     exit_status = 2
 
 
-def download(url: str, path: Path, *, md5: str) -> None:
+def download(url: str, path: Path, *, digest: str, algorithm: str = "md5") -> None:
     """Download `url` to `path`; raise `DataError` if it cannot be reached, stalls or differs."""
     with _open(url) as response, path.open("wb") as file:
         total = int(response.headers.get("Content-Length") or 0)
         with progress.bar(total, f"download {path.name}", unit="B") as bar:
-            while chunk := response.read(1 << 18):
+            for chunk in _chunks(response):
                 bar.update(file.write(chunk))
         if file.tell() < total:
             raise DataError(f"the download ended after {file.tell():,} of {total:,} bytes")
-    check_digest(path, "md5", md5)
+        file.flush()
+        os.fsync(file.fileno())  # a rename must not reach the disk before the content
+    check_digest(path, algorithm, digest)
 
 
-def download_once(url: str, path: Path, *, md5: str) -> None:
+def download_once(url: str, path: Path, *, digest: str, algorithm: str = "md5") -> None:
     """Leave the file at `path` where it is the right one, else `download` it there.
 
     What bears the name is whole, even after a kill. To be called by one process at a time.
     """
     if path.exists():
         try:
-            return check_digest(path, "md5", md5)
+            return check_digest(path, algorithm, digest)
         except DataError:
             path.unlink()
     part = path.with_name(f"{path.name}.part")
-    download(url, part, md5=md5)
+    download(url, part, digest=digest, algorithm=algorithm)
     os.replace(part, path)
+
+
+def _chunks(response) -> Iterator[bytes]:
+    """What the network gives; that it broke off is told apart from a disk that is full."""
+    try:
+        while chunk := response.read(1 << 18):
+            yield chunk
+    except (OSError, HTTPException) as error:
+        raise DataError(f"it broke off ({error})") from error
 
 
 def _open(url: str):

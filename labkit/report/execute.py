@@ -8,7 +8,6 @@
 """
 
 import ast
-import difflib
 import hashlib
 import json
 import logging
@@ -35,7 +34,7 @@ from traitlets.config import Config
 
 import labkit
 from labkit import progress, project
-from labkit.errors import UsageError
+from labkit.errors import UsageError, nearest
 from labkit.report import kernels
 
 # the libraries whose version shows in a notebook's outputs
@@ -135,7 +134,7 @@ def find_notebooks(course: str | None = None) -> list[Source]:
     paths = sorted((project.root() / "notebooks").glob("*/*.py"))
     courses = list(dict.fromkeys(path.parent.name for path in paths))
     if course is not None and course not in courses:
-        raise UsageError(f"no course {course!r}{_nearest(course, courses)}")
+        raise UsageError(f"no course {course!r}; {nearest(course, courses)}")
     return [Source(p.parent.name, p.stem) for p in paths if course in (None, p.parent.name)]
 
 
@@ -150,7 +149,7 @@ def find_notebook(name: str) -> Source:
     if matching:
         names = ", ".join(source.name for source in matching)
         raise UsageError(f"notebook {name!r} could be {names}; give more of its name")
-    raise UsageError(f"no notebook {name!r}{_nearest(wanted, [source.name for source in every])}")
+    raise UsageError(f"no notebook {name!r}; {nearest(wanted, (s.name for s in every))}")
 
 
 def parse_overrides(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -207,7 +206,7 @@ def settings(source: Source, profile: str, overrides: Mapping[str, Any] = {}) ->
     known = parameters(source.read(), source.name)
     for name, value in chosen.items():
         if name not in known:
-            raise UsageError(f"{source.name} has no parameter {name!r}{_nearest(name, [*known])}")
+            raise UsageError(f"{source.name} has no parameter {name!r}; {nearest(name, known)}")
         known[name].check(value, source.name)
     if "profile" in known:
         # what is no longer the profile does not go by its name
@@ -360,9 +359,3 @@ def _type_of(default: Any) -> Any:
         kinds = {type(item) for item in default}
         return list[kinds.pop()] if len(kinds) == 1 else list
     return Any if default is None else type(default)
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    there = f"; there are {', '.join(known)}"
-    return f"; did you mean {near[0]!r}?" if near else there
