@@ -69,7 +69,7 @@ class ParameterCount:
         for (line, number), times in together:
             working.append(line if times == 1 else f"{line}, {times} times")
             summands.append(f"{number:,}" if times == 1 else f"{times}·{number:,}")
-        if len(working) > 1:
+        if len(each) > 1:
             working.append(f"{' + '.join(summands)} = {self.result:,}")
         return tuple(working)
 
