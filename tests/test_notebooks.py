@@ -48,8 +48,8 @@ def test_a_notebook_leaves_no_stray_output(report, source):
 def test_the_report_has_every_task(words):
     for heading in ("1a", "1b", "1c", "1d", "1e", "1f", "1g", "2a", "2b"):
         assert re.search(rf"\b{heading}\b", words), heading
-    for heading in ("3a", "3b", "3c", "3d", "3e", "3f"):
-        assert re.search(rf"\b{heading}\b", words), heading
+    for heading in ("3a", "3b", "3c", "3d", "3e", "3f", "4a", "4b", "4c"):
+        assert re.search(rf"\b{heading} [A-Z]", words), heading  # with its title
 
 
 def test_figures_and_tables_are_numbered_through(words):
@@ -71,9 +71,21 @@ def test_the_data_was_real_and_the_pdf_says_which(words):
     assert "Profile smoke." in words
 
 
+def test_the_pdf_says_which_imagenette_it_was(words):
+    """The real one, or where that cannot be had what stood in for it."""
+    data = load("imagenette-64")
+    unbroken = words.replace(" ", "")  # over lines
+    assert f"Data:imagenette-64{data.source.replace(' ', '')}" in unbroken
+    assert data.fingerprint in unbroken
+    assert ("Stand-in data (not the course" in words) is data.stand_in
+    assert ("On stand-in data" in words) is data.stand_in
+
+
 def test_published_values_stand_beside(words):
     for value in ("0.8445", "0.7226", "0.72", "0.287", "0.906", "0.805", "0.801", "0.8165"):
         assert value in words
+    for value in ("0.5131", "0.6627", "0.625", "0.6403", "0.7567"):  # NN HW1 task 2, top to bottom
+        assert re.search(rf"test accuracy {value} (not measured|not compared|\d)", words), value
 
 
 def test_a_second_report_trains_and_executes_nothing(report, monkeypatch):

@@ -223,7 +223,11 @@ def _still_valid(path: Path, key: str) -> NotebookNode | None:
         return None
     if missing := about.get("missing"):  # it may be there by now
         data_sets = [name for name in missing if name in about["data"]]
-        _, still = _fetch(data_sets, [name for name in missing if name not in about["data"]])
+        weights = [name for name in missing if name not in about["data"]]
+        try:
+            _, still = _fetch(data_sets, weights)
+        except LabkitError:  # there by now, and damaged: the notebook says so
+            return None
         if still != missing:
             return None
     return notebook

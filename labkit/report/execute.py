@@ -106,6 +106,10 @@ class Source:
                 f"{self.params_path.name}: {key} goes by {error}, which is no parameter of the "
                 f"notebook; there are {', '.join(known)}"
             ) from None
+        except (IndexError, ValueError):
+            raise UsageError(
+                f"{self.params_path.name}: a name in {key} has braces without a parameter's name"
+            ) from None
         return list(dict.fromkeys(names))
 
     def _given(self) -> dict[str, Any]:
@@ -181,7 +185,7 @@ def parameters(notebook: NotebookNode, name: str) -> dict[str, Parameter]:
     for statement in ast.parse(cells[0].source).body:
         match statement:
             case ast.AnnAssign(target=ast.Name(id=key), value=ast.expr() as value):
-                annotation = eval(ast.unparse(statement.annotation), {})
+                annotation = _annotation(statement.annotation, name)
             case ast.Assign(targets=[ast.Name(id=key)], value=value):
                 annotation = None
             case _:
@@ -218,7 +222,8 @@ def settings(source: Source, profile: str, overrides: Mapping[str, Any] = {}) ->
 def cache_key(source: Source, chosen: Mapping[str, Any]) -> str:
     """Changes when an executed notebook would: with its source, settings, or labkit itself."""
     digest = hashlib.sha256(source.path.read_bytes())
-    digest.update(json.dumps(dict(chosen), sort_keys=True).encode())
+    needs = {"data": source.data_sets(chosen), "weights": source.weights(chosen)}
+    digest.update(json.dumps([dict(chosen), needs], sort_keys=True).encode())
     digest.update(json.dumps({name: version(name) for name in _SHAPING}).encode())
     package = Path(labkit.__file__).parent
     # what executes and binds a notebook does not change what its cells show

@@ -162,7 +162,8 @@ def find(config: Config, dataset: Dataset, device: str = "auto") -> Run | None:
         with contextlib.suppress(ValueError):
             if _is_fresh(run := read(project.runs() / name)):
                 return run
-    return None if os.environ.get("LABKIT_FRESH") else _committed(config)
+    # committed ones are found by their Config alone, and never of a stand-in's images
+    return None if os.environ.get("LABKIT_FRESH") or dataset.stand_in else _committed(config)
 
 
 def full_scale(config: Config) -> list[Run]:
@@ -308,13 +309,14 @@ def is_committed(run: Run) -> bool:
 def commit() -> list[Run]:
     """Copy the full-scale records made here to `reports/results/`, without their weights.
 
-    Full-scale is a run on all images of every split. Of runs with equal Configs the one that is
-    committed already stays.
+    Full-scale is a run on all images of every split, and not on a stand-in's. Of runs with equal
+    Configs the one that is committed already stays.
     """
     copied = []
     project.results().mkdir(parents=True, exist_ok=True)
     for run in local_runs():
-        if not is_full_scale(run) or is_committed(run):
+        stand_in = run.environment["data"].get("stand_in")
+        if stand_in or not is_full_scale(run) or is_committed(run):
             continue
         place = project.results() / run.key
         beside = Path(tempfile.mkdtemp(prefix=f".{run.key}-", dir=place.parent)) / run.key

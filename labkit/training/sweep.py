@@ -89,7 +89,7 @@ class Runs(Mapping[str, list[Run]]):
         """Mean ± standard deviation as text, e.g. `0.803 ± 0.004`; one seed has no ±."""
         values = self.values_of(name, metric)
         text = f"{statistics.fmean(values):,.{digits}f}"
-        if len(values) > 1:
+        if len(values) > 1 and not (digits == 0 and min(values) == max(values)):  # a count
             text += f" ± {statistics.stdev(values):.{digits}f}"
         return text
 
@@ -255,8 +255,9 @@ def full_scale(configs: Mapping[str, Config]) -> Runs:
 
 def at_best_scale(runs: Runs, configs: Mapping[str, Config], profile: str) -> tuple[Runs, str]:
     """What to judge these experiments by, and its profile: their committed full-scale runs where
-    there are such, else `runs`, which were made in `profile`. In the full profile always `runs`."""
-    recorded = Runs({}) if profile == "full" else full_scale(configs)
+    there are such, else `runs`, which were made in `profile`. In the full profile always `runs`,
+    and on stand-in data, whose classes are others."""
+    recorded = Runs({}) if profile == "full" or runs.stand_in else full_scale(configs)
     return (recorded, "full") if recorded else (runs, profile)
 
 

@@ -258,10 +258,12 @@ Markdown(
         else "there is hardly an overfitting yet to work against. "
     )
     + (
-        "All together are best, as predicted."
-        if compared.best("test_accuracy") == "all"
-        else f"The best is not all together, but *{compared.best('test_accuracy')}*: what makes "
+        f"The best is not all together, but *{compared.best('test_accuracy')}*: what makes "
         "training harder needs more steps before it pays."
+        if compared.best("test_accuracy") != "all"
+        else "All together are ahead, as predicted."
+        if effects["all"].sign > 0
+        else "All together are ahead, but not by more than the margin."
     )
     + " The margins are two standard errors."
 )

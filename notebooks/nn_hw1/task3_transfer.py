@@ -337,16 +337,18 @@ Markdown(
     f"and $\\beta$ as well changes that by {parameters_alone} points "
     f"({says[parameters_alone.sign]}). "
     + (
-        "So the report's explanation, statistics that adapt, is not borne out"
-        if statistics_alone.sign <= 0
-        else "So statistics that adapt do help"
+        ""  # other photographs say nothing about the report's
+        if judged.stand_in
+        else "So statistics that adapt do help. "
+        if statistics_alone.sign > 0
+        else "So the report's explanation, statistics that adapt, is not borne out"
+        + (
+            ": what makes its second way better is the training of $\\gamma$ and $\\beta$. "
+            if parameters_alone.sign > 0
+            else ". "
+        )
     )
-    + (
-        ": what differs between its two ways is the training of $\\gamma$ and $\\beta$"
-        if parameters_alone.sign > 0
-        else ""
-    )
-    + ". Its own comparison could not tell: in both of its ways the statistics adapted."
+    + "The report's own comparison could not tell: in both of its ways the statistics adapted."
 )
 
 # %%

@@ -262,12 +262,21 @@ uneven = [
 ]
 Markdown(
     "**Answer.** A filter with a bright and a dark side answers where the picture has an edge in "
-    "its direction, and one with several stripes where it has stripes of that width: the roofs and "
-    "the balustrade. Where the weights of a filter, averaged over the channels, nearly cancel, an "
-    "even surface such as the sky gives nothing: "
-    + (f"so {', '.join(uneven)}" if uneven else "none of these")
-    + ". Where the differences between the channels outweigh their mean, it answers to colour more "
-    "than to brightness: " + (f"so {', '.join(coloured)}." if coloured else "none of these.")
+    "its direction, here the roofs and the balustrade. "
+    + (
+        f"The weights of {', '.join(uneven)}, averaged over the channels, nearly cancel: an even "
+        "surface such as the sky gives nothing. "
+        if uneven
+        else "None of them is without an answer to an even surface such as the sky: their weights, "
+        "averaged over the channels, do not cancel. "
+    )
+    + (
+        f"In {', '.join(coloured)} the differences between the channels outweigh their mean: it "
+        "answers to colour more than to brightness."
+        if coloured
+        else "In none of them do the differences between the channels outweigh their mean: they "
+        "answer to brightness more than to colour."
+    )
 )
 
 # %% [markdown]

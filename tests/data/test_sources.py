@@ -220,7 +220,9 @@ def test_content_other_than_the_known_is_refused(tiny, tmp_path, change, message
 def test_unknown_name_suggests_the_nearest(tiny):
     with pytest.raises(DataError, match=r"no data set 'cifar-10'; did you mean 'cifar10'\?"):
         sources.fetch("cifar-10")
-    with pytest.raises(DataError, match=r"no data set 'mnist'; known: cifar10, digits, .*, tiny"):
+    with pytest.raises(
+        DataError, match=r"no data set 'mnist'; there are cifar10, digits, .*, tiny"
+    ):
         sources.status("mnist")
 
 
@@ -447,7 +449,7 @@ def url(monkeypatch):
 
 
 def test_download_of_the_right_file(url, tmp_path):
-    _download.download(f"{url}/whole", tmp_path / "file", md5=md5(CONTENT).hexdigest())
+    _download.download(f"{url}/whole", tmp_path / "file", digest=md5(CONTENT).hexdigest())
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
@@ -465,12 +467,12 @@ def test_a_download_that_fails_says_why(url, tmp_path, monkeypatch, path, messag
     monkeypatch.setattr(_download, "OPEN_SECONDS", 0.5)
     monkeypatch.setattr(_download, "READ_SECONDS", 5 if path == "silent" else 0.5)
     with pytest.raises((DataError, OSError), match=message):
-        _download.download(f"{url}/{path}", tmp_path / "file", md5="0" * 32)
+        _download.download(f"{url}/{path}", tmp_path / "file", digest="0" * 32)
 
 
 def test_nobody_listening_is_an_error(tmp_path):
     with pytest.raises(DataError, match="cannot be reached"):
-        _download.download("http://127.0.0.1:1/file", tmp_path / "file", md5="0" * 32)
+        _download.download("http://127.0.0.1:1/file", tmp_path / "file", digest="0" * 32)
 
 
 # --- npm ------------------------------------------------------------------------------------------

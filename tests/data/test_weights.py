@@ -222,5 +222,62 @@ def test_without_its_package_lite0_says_how_to_install_it(monkeypatch):
 def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(WeightsError, match="did you mean 'resnet18'"):
         find_weights("resnet-18")
-    with pytest.raises(WeightsError, match="known: resnet18, efficientnet_lite0"):
+    with pytest.raises(WeightsError, match="there are resnet18, efficientnet_lite0"):
         load_weights("vgg")
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_no_network")
+def test_the_command_line_lists_the_weights_behind_the_data_sets(labkit):
+    status, out, _ = labkit("data", "list")
+    assert status == 0
+    known = weights.WEIGHTS["efficientnet_lite0"]
+    assert out.splitlines()[-3:] == [
+        "resnet18 (weights): not on this machine yet; run `labkit data fetch resnet18`",
+        f"efficientnet_lite0 (weights): {find_weights(known.name)}",
+        f"  from {known.source}",
+    ]
+
+
+@pytest.mark.usefixtures("_no_network")
+def test_the_command_line_prints_where_fetched_weights_lie(labkit):
+    status, out, _ = labkit("data", "fetch", "efficientnet_lite0")
+    assert status == 0
+    assert out.strip() == str(find_weights("efficientnet_lite0"))
+
+
+def test_the_command_line_downloads_weights_once(tiny, labkit):
+    _, asked = tiny
+    for _ in range(2):
+        status, out, _ = labkit("data", "fetch", "tiny")
+        assert (status, out.strip()) == (0, str(weights_folder() / "tiny-1234.pth"))
+    assert len(asked) == 1
+    _, out, _ = labkit("data", "list")
+    assert out.splitlines()[-2:] == [
+        f"tiny (weights): {weights_folder() / 'tiny-1234.pth'}",
+        "  from the server",
+    ]
+
+
+def test_weights_that_cannot_be_had_are_status_1(tiny, labkit):
+    remote, _ = tiny
+    remote.unlink()
+    status, out, err = labkit("data", "fetch", "tiny")
+    assert (status, out) == (1, "")
+    assert err.startswith("labkit: the pretrained weights tiny could not be had. Tried")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("imagenet-64", "did you mean 'imagenette-64'?"),
+        ("efficientnet-lite0", "did you mean 'efficientnet_lite0'?"),
+        ("vgg", "efficientnet_lite0"),
+    ],
+)
+def test_an_unknown_name_on_the_command_line_is_status_2_with_a_hint(labkit, name, hint):
+    status, out, err = labkit("data", "fetch", name)
+    assert (status, out) == (2, "")
+    assert hint in err

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from networks import LINEAR_KINDS, networks
 
 from labkit.handcalc import (
@@ -34,6 +35,7 @@ RDFIA = (
 
 def computed(line):
     """Both sides of every = in a line of arithmetic, computed."""
+    line = re.sub(r", \d+ times$", "", line)
     line = re.sub(r"(?<=\d),(?=\d{3})", "", line)
     line = line.replace("·", "*").replace("−", "-").replace("⌈", "-(-").replace("⌉", "//1)")
     return [eval(side) for side in line.split(" = ") if not re.fullmatch("[a-z]+", side)]
@@ -67,6 +69,56 @@ def test_parameters_of_a_residual_block_are_shown_layer_by_layer():
         "2·4 = 8",
         "144 + 8 = 152",
     )
+
+
+def test_up_to_eight_equal_layers_have_a_line_each():
+    count = ParameterCount([BatchNorm2d(4)] * 8)
+    assert count.working == (*["2·4 = 8"] * 8, "8 + 8 + 8 + 8 + 8 + 8 + 8 + 8 = 64")
+
+
+def test_of_more_layers_equal_ones_share_a_line():
+    count = ParameterCount([BatchNorm2d(4), Linear(3, 2), *[ReLU(), BatchNorm2d(4)] * 7])
+    assert count.working == ("2·4 = 8, 8 times", "2·3 + 2 = 8", "8·8 + 8 = 72")
+    assert count.result == 72
+    # layers that differ but have as many parameters are not equal
+    lines = ParameterCount([Linear(1, 2), Linear(3, 1), *[BatchNorm2d(2)] * 7]).working
+    assert lines == ("2·1 + 2 = 4", "1·3 + 1 = 4", "2·2 = 4, 7 times", "4 + 4 + 7·4 = 36")
+
+
+def test_nine_equal_layers_still_have_their_sum():
+    count = ParameterCount([Linear(1_000, 1_000)] * 9)
+    product = "1,000·1,000 + 1,000 = 1,001,000"
+    assert count.working == (f"{product}, 9 times", "9·1,001,000 = 9,009,000")
+
+
+def test_nine_layers_that_all_differ_have_a_line_each():
+    count = ParameterCount([BatchNorm2d(channels) for channels in range(1, 10)])
+    assert count.working[:-1] == tuple(f"2·{n} = {2 * n}" for n in range(1, 10))
+    assert computed(count.working[-1]) == [90, 90]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.builds(BatchNorm2d, st.integers(1, 2))
+        | st.builds(Linear, st.integers(1, 2), st.integers(1, 600)),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_the_working_of_many_layers_computes_the_result(layers):
+    count = ParameterCount(layers)
+    lines = count.working[:-1] if len(layers) > 1 else count.working
+    assert len(lines) == len(set(layers) if len(layers) > 8 else layers)
+    total = 0
+    for line in lines:
+        left, right = computed(line)
+        assert left == right
+        times = re.search(r", (\d+) times$", line)
+        total += right * (int(times[1]) if times else 1)
+    assert total == count.result == num_parameters(layers)
+    if len(layers) > 1:
+        assert computed(count.working[-1]) == [total, total]
 
 
 def test_a_network_that_does_not_fit_its_input_is_refused():

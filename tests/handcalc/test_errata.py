@@ -91,6 +91,10 @@ def test_the_size_is_that_of_the_printed_formula():
     [
         (("rdfia/1", "weights"), "rdfia/1-weights"),
         (("rdfia/11", "parameters"), "rdfia/11"),
+        (("nn_hw1/2", "parameters"), "nn_hw1/2-parameters"),
+        (("nn_hw1/3-frozen", "trained_parameters"), "nn_hw1/3-classifier"),
+        (("nn_hw1/3-unfrozen", "trained_parameters"), "nn_hw1/3-batch-norm"),
+        (("tdt4265/4a", "trained_parameters"), "tdt4265/4a-parameters"),
         (("ist_hw2/2.3", "parameters_plain"), "ist_hw2/2.3-plain"),
         (("ist_hw2/2.3", "parameters_normalised"), "ist_hw2/2.3-normalised"),
     ],

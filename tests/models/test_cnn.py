@@ -4,8 +4,20 @@ import torch.nn.functional as F
 from torch import nn
 
 from labkit import handcalc
-from labkit.handcalc import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sigmoid
-from labkit.models import build, rdfia, tdt4265_first, tdt4265_improved
+from labkit.handcalc import (
+    AvgPool2d,
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+)
+from labkit.models import build, nn_hw1, rdfia, tdt4265_first, tdt4265_improved
 
 NETWORKS = {
     "first": tdt4265_first(),
@@ -16,6 +28,8 @@ NETWORKS = {
     "extra": tdt4265_improved(extra_convolution=True),
     "rdfia": rdfia(),
     "rdfia, all": rdfia(dropout=0.2, batch_norm=True, ceil_mode=True),
+    "nn_hw1": nn_hw1(image_size=32),
+    "nn_hw1, all": nn_hw1(image_size=32, activation=LeakyReLU, batch_norm=True, dropout=0.3),
 }
 each_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 
@@ -33,6 +47,61 @@ def test_the_course_s_own_counts():
     # RDFIA Q11: 2,432 + 51,264 + 102,464 + 1,025,000 + 10,010; norms 2·(32 + 64 + 64)
     assert num_parameters(build(rdfia())) == 1_191_170
     assert num_parameters(build(rdfia(batch_norm=True, dropout=0.5))) == 1_191_170 + 320
+
+
+def test_the_nn_hw1_network_on_paper():
+    # convolutions 4,736 + 51,264 + 73,856; 512·(128·20·20) + 512 = 26,214,912; 5,130
+    assert num_parameters(build(nn_hw1())) == 26_349_898
+    # at 64 pixels 128·8·8 inputs: 512·8,192 + 512 = 4,194,816
+    assert num_parameters(build(nn_hw1(image_size=64))) == 129_856 + 4_194_816 + 5_130
+    # norms 2·(32 + 64 + 128 + 512); dropout has nothing to learn
+    assert num_parameters(build(nn_hw1(batch_norm=True, dropout=0.3))) == 26_349_898 + 1_472
+
+
+@pytest.mark.parametrize("image_size", [64, 96, 128, 160])
+@pytest.mark.parametrize("extras", [{}, {"batch_norm": True, "dropout": 0.3}], ids=["base", "all"])
+def test_the_nn_hw1_network_takes_every_size_of_imagenette(image_size, extras):
+    network = nn_hw1(image_size=image_size, **extras)
+    side = image_size // 8
+    table = handcalc.layer_table(network, (3, image_size, image_size))
+    pooled = [row.output_shape for row in table.rows if "pooling" in row.layer]
+    assert pooled == [(32, 4 * side, 4 * side), (64, 2 * side, 2 * side), (128, side, side)]
+    with torch.device("meta"):
+        model = build(network)
+        assert model(torch.zeros(2, 3, image_size, image_size)).shape == (2, 10)
+        with pytest.raises(RuntimeError):  # it is made for one size
+            model(torch.zeros(2, 3, image_size + 32, image_size + 32))
+
+
+def test_the_nn_hw1_network_in_order():
+    def kinds(**options):
+        return [type(layer) for layer in nn_hw1(**options)]
+
+    block = [Conv2d, ReLU, MaxPool2d]
+    assert kinds() == [*block * 3, Flatten, Linear, ReLU, Linear]
+    # before every activation
+    block = [Conv2d, BatchNorm2d, ReLU, MaxPool2d]
+    assert kinds(batch_norm=True) == [*block * 3, Flatten, Linear, BatchNorm1d, ReLU, Linear]
+    # after each pooling, and after the activation of the first fully connected layer
+    block = [Conv2d, ReLU, MaxPool2d, Dropout]
+    assert kinds(dropout=0.3) == [*block * 3, Flatten, Linear, ReLU, Dropout, Linear]
+    block = [Conv2d, BatchNorm2d, Sigmoid, MaxPool2d, Dropout]
+    full = [Linear, BatchNorm1d, Sigmoid, Dropout, Linear]
+    every = {"batch_norm": True, "dropout": 0.3, "activation": Sigmoid}
+    assert kinds(**every) == [*block * 3, Flatten, *full]
+
+
+def test_the_nn_hw1_network_s_settings():
+    network = nn_hw1(batch_norm=True, dropout=0.3, activation=LeakyReLU)
+    convolutions = [layer for layer in network if isinstance(layer, Conv2d)]
+    assert [(c.out_channels, c.kernel, c.padding) for c in convolutions] == [
+        *((32, 7, 3), (64, 5, 2)),
+        (128, 3, 1),
+    ]
+    assert {layer.p for layer in network if isinstance(layer, Dropout)} == {0.3}
+    norms = [layer for layer in network if isinstance(layer, BatchNorm1d | BatchNorm2d)]
+    assert [norm.num_features for norm in norms] == [32, 64, 128, 512]
+    assert [layer for layer in network if isinstance(layer, LeakyReLU)] == [LeakyReLU()] * 4
 
 
 def test_the_rdfia_network_takes_smaller_images_in_ceil_mode():

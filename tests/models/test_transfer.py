@@ -172,6 +172,49 @@ def test_an_image_size_that_is_none(size):
 # --- weights into the model -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("classes", [(217, 0, 999, 571), [3, 3, 1, 2], range(996, 1000)])
+def test_each_output_begins_as_the_pretrained_one_of_its_class(random_weights, classes):
+    model = build(resnet18(4))
+    weight, bias = (random_weights[f"fc.{kind}"].clone() for kind in ("weight", "bias"))
+    load_pretrained(model, "resnet18", classes=classes)
+    for output, number in enumerate(classes):
+        assert torch.equal(model[-1].weight[output], weight[number])
+        assert torch.equal(model[-1].bias[output], bias[number])
+    assert torch.equal(model[0].weight, random_weights["conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ((0, 1, 1000, 2), "class 1000 is none of the pretrained 1,000; they begin at 0"),
+        ((0, -1, 2, 3), "class -1 is none of the pretrained 1,000; they begin at 0"),
+        ((0, 1, 2), r"fc.weight .* 3×512 .* 22.weight .* 4×512; .* as many classes as are named"),
+        (range(5), r"fc.weight .* 5×512 .* 22.weight .* 4×512"),
+        ((), r"fc.weight .* 0×512 .* 22.weight .* 4×512"),
+    ],
+    ids=["beyond", "negative", "fewer", "more", "none"],
+)
+@pytest.mark.usefixtures("random_weights")
+def test_classes_that_do_not_fit_are_refused_and_nothing_changes(classes, message):
+    model = build(resnet18(4))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        load_pretrained(model, "resnet18", classes=classes)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_lite0_s_classifier_is_found_as_well():
+    chosen = build(efficientnet_lite0(10, 32))
+    load_pretrained(chosen, "efficientnet_lite0", classes=IMAGENETTE)
+    every = build(efficientnet_lite0(1000, 32))
+    load_pretrained(every, "efficientnet_lite0", classes=range(1000))
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        logits, all_logits = chosen.eval()(images), every.eval()(images)
+    torch.testing.assert_close(logits, all_logits[:, list(IMAGENETTE)])
+
+
 @pytest.mark.usefixtures("random_weights")
 def test_the_classifier_stays_unless_asked_for():
     model, _ = small("resnet18")

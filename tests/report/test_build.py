@@ -1,16 +1,23 @@
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from pypdf import PdfReader
 from report_project import write_notebook
 
+from labkit.data import sources, weights
+from labkit.data._download import DataError
+from labkit.data.known import Arrays, Download, Form, KnownSet, StandIn
+from labkit.data.weights import KnownWeights
 from labkit.errors import UsageError
 from labkit.report import build
 
@@ -152,6 +159,186 @@ def test_the_date_is_that_of_the_newest_notebook(mini):
     notebook.metadata.papermill.end_time = "2024-02-29T12:00:00+00:00"
     nbformat.write(notebook, path)
     assert "29 February 2024" in text(build.report(profile="smoke").pdf)
+
+
+# --- what could not be had ------------------------------------------------------------------------
+
+PLAIN = '# %% tags=["parameters"]\nbackbone: str = "small"\n\n# %%\nprint("ran with", backbone)\n'
+
+
+def read_npz(folder: Path) -> Arrays:
+    with np.load(folder / "made.npz") as file:
+        return dict(file)
+
+
+class Remote:
+    """Where the made set `tiny` and the made weights `small` are downloaded from, while it works.
+
+    The set `dots`, which stands in for `tiny`, is always to be had.
+    """
+
+    def __init__(self, folder: Path):
+        self.works = True
+        self.file = folder / "small.pth"
+        self.file.write_bytes(b"weights")
+
+    def url(self) -> str:
+        return (self.file if self.works else self.file.with_name("nowhere")).as_uri()
+
+    def set(self, name: str, side: int, stand_in: StandIn | None = None) -> KnownSet:
+        def into(folder: Path) -> None:
+            if not self.works and name == "tiny":
+                raise DataError("nobody answers")
+            images = np.arange(6 * 3 * side**2, dtype=np.uint8).reshape(6, 3, side, side)
+            labels = np.arange(6) % 2
+            arrays = {"train_images": images[:4], "train_labels": labels[:4]}
+            arrays |= {"test_images": images[4:], "test_labels": labels[4:]}
+            np.savez(folder / "made.npz", **arrays)
+
+        return KnownSet(
+            name=name,
+            title=name.capitalize(),
+            classes=("a", "b"),
+            image_shape=(3, side, side),
+            num_train=4,
+            num_test=2,
+            fingerprint=None,
+            forms=(Form("made.npz", "made.npz", read_npz),),
+            archives=(),
+            downloads=(Download(f"the place of {name}", into),),
+            stand_in=stand_in,
+        )
+
+
+@pytest.fixture
+def remote(mini, tmp_path, monkeypatch) -> Remote:
+    """Its set and its weights are known; nothing is in the cache."""
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    made = Remote(tmp_path)
+    dots = made.set("dots", 2)
+    for known in (dots, made.set("tiny", 4, StandIn(dots, dots.classes))):
+        monkeypatch.setitem(sources.DATASETS, known.name, known)
+    small = KnownWeights(
+        name="small",
+        file_name=made.file.name,
+        sha256=sha256(made.file.read_bytes()).hexdigest(),
+        source="the place of small",
+        remedy="bring a network",
+        url=made.url,
+    )
+    monkeypatch.setitem(weights.WEIGHTS, "small", small)
+    return made
+
+
+def executed(made: build.Report) -> dict[str, bool]:
+    assert not made.failed
+    return {part.source.stem: part.executed for part in made.parts}
+
+
+def about(made: build.Report, stem: str) -> dict:
+    (part,) = (part for part in made.parts if part.source.stem == stem)
+    return part.notebook.metadata["labkit"]
+
+
+@pytest.mark.parametrize(
+    ("params", "missing", "said"),
+    [
+        (
+            '{title: T, weights: ["{backbone}"]}',
+            "small",
+            "labkit: going on without small: the pretrained weights small could not be had. Tried",
+        ),
+        (
+            "{title: T, data: [tiny]}",
+            "tiny",
+            "labkit: tiny: enlarged images of Dots stand in for Tiny; `labkit data fetch tiny`",
+        ),
+    ],
+    ids=["weights", "data"],
+)
+def test_what_could_not_be_had_is_asked_for_again(mini, remote, capsys, params, missing, said):
+    write_notebook(mini, "two", PLAIN, params)
+    remote.works = False
+    first = build.report(profile="smoke")
+    assert executed(first) == {"one": True, "two": True}
+    assert "ran with small" in text(first.pdf)
+    assert about(first, "two")["missing"] == [missing]
+    assert about(first, "one")["missing"] == []
+    assert said in capsys.readouterr().err
+
+    second = build.report(profile="smoke")  # it is still not there
+    assert executed(second) == {"one": False, "two": False}
+    assert about(second, "two")["missing"] == [missing]
+    assert said in capsys.readouterr().err
+
+    remote.works = True
+    third = build.report(profile="smoke")
+    assert executed(third) == {"one": False, "two": True}
+    assert about(third, "two")["missing"] == []
+    assert said not in capsys.readouterr().err
+
+    remote.works = False  # what was fetched stays
+    assert executed(build.report(profile="smoke")) == {"one": False, "two": False}
+
+
+def test_the_title_page_names_the_stand_in_until_the_real_set_is_there(mini, remote):
+    write_notebook(mini, "two", PLAIN, "{title: T, data: [tiny]}")
+
+    def words() -> str:
+        return " ".join(text(build.report(profile="smoke").pdf).split())
+
+    remote.works = False
+    for _ in range(2):  # executed, and taken from before
+        said = words()
+        assert "stand-in: Dots, enlarged to 4×4 pixels (Tiny could not be had)" in said
+        assert "the place of tiny" not in said
+    remote.works = True
+    said = words()
+    assert "the place of tiny" in said
+    assert "stand-in" not in said
+
+
+def test_each_of_what_could_not_be_had_counts_by_itself(mini, remote):
+    params = '{title: T, data: [tiny, dots], weights: ["{backbone}"]}'
+    write_notebook(mini, "two", PLAIN, params)
+    remote.works = False
+    first = build.report(profile="smoke")
+    assert about(first, "two")["missing"] == ["tiny", "small"]
+    assert list(about(first, "two")["data"]) == ["tiny", "dots"]
+    shutil.copy(remote.file, weights.weights_folder())
+    second = build.report(profile="smoke")
+    assert executed(second) == {"one": False, "two": True}
+    assert about(second, "two")["missing"] == ["tiny"]
+    assert executed(build.report(profile="smoke")) == {"one": False, "two": False}
+
+
+def test_a_set_that_can_be_had_by_no_means_fails_its_notebook_alone(mini, remote, monkeypatch):
+    monkeypatch.setitem(sources.DATASETS, "tiny", remote.set("tiny", 4))  # nothing stands in
+    write_notebook(mini, "two", PLAIN, "{title: T, data: [tiny]}")
+    remote.works = False
+    made = build.report(profile="smoke")
+    assert {part.source.stem: part.state for part in made.parts} == {
+        "one": "executed",
+        "two": "failed",
+    }
+    assert "tiny could not be had" in text(made.pdf)
+
+
+def test_a_set_that_is_there_by_now_but_damaged_fails_its_notebook_alone(
+    mini, remote, tmp_path, monkeypatch
+):
+    write_notebook(mini, "two", PLAIN, "{title: T, data: [tiny]}")
+    remote.works = False
+    build.report(profile="smoke")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "made.npz").write_bytes(b"no numbers")
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "mine"))
+    made = build.report(profile="smoke")
+    assert {part.source.stem: part.state for part in made.parts} == {
+        "one": "unchanged",
+        "two": "failed",
+    }
 
 
 class TestCommand:

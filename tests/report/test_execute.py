@@ -83,7 +83,10 @@ def test_a_parameters_cell_holds_plain_assignments_only(mini):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("title: T\nquikc: {}\n", "unknown key 'quikc'"),
+        (
+            "title: T\nquikc: {}\n",
+            "unknown key 'quikc'; the keys are title, data, weights, smoke, quick, full$",
+        ),
         ("title: [T\n", "one.yaml: line "),
         ("- a\n- b\n", "it holds no keys"),
         ("title: T\nquick: 3\n", "quick"),
@@ -99,6 +102,79 @@ def test_a_missing_params_file_is_named(mini):
     (mini / "params/mini/one.yaml").unlink()
     with pytest.raises(UsageError, match=r"one\.yaml is missing"):
         execute.settings(one(), "quick")
+
+
+SIZED = """
+# %% tags=["parameters"]
+size: int = 8
+backbone: str = "small"
+"""
+
+
+@pytest.mark.parametrize("key", ["data", "weights"])
+@pytest.mark.parametrize(
+    ("names", "chosen", "expected"),
+    [
+        ('["set-{size}"]', {}, ["set-8"]),  # the notebook's own value
+        ('["set-{size}"]', {"size": 16}, ["set-16"]),
+        ('["{backbone}", plain]', {"backbone": "large"}, ["large", "plain"]),
+        ('["set-{size}", other, set-16, other]', {"size": 16}, ["set-16", "other"]),
+        ("null", {}, []),
+    ],
+)
+def test_data_and_weights_go_by_the_parameters(mini, key, names, chosen, expected):
+    write_notebook(mini, "sized", SIZED, f"{{title: T, {key}: {names}}}")
+    source = execute.find_notebook("mini/sized")
+    found = {"data": source.data_sets, "weights": source.weights}
+    assert found.pop(key)(chosen) == expected
+    (other,) = found.values()
+    assert other(chosen) == []
+
+
+def test_data_go_by_what_the_profile_and_the_user_set(mini):
+    params = '{title: T, data: ["set-{size}"], smoke: {size: 2}, full: {size: 32}}'
+    write_notebook(mini, "sized", SIZED, params)
+    source = execute.find_notebook("mini/sized")
+
+    def names(profile, **overrides):
+        return source.data_sets(execute.settings(source, profile, overrides))
+
+    assert names("smoke") == ["set-2"]
+    assert names("quick") == ["set-8"]
+    assert names("full") == ["set-32"]
+    assert names("full", size=3) == ["set-3"]
+
+
+@pytest.mark.parametrize("key", ["data", "weights"])
+def test_data_that_go_by_no_parameter_are_refused(mini, key):
+    write_notebook(mini, "sized", SIZED, f'{{title: T, {key}: ["set-{{side}}"]}}')
+    source = execute.find_notebook("mini/sized")
+    ask = {"data": source.data_sets, "weights": source.weights}[key]
+    message = f"sized.yaml: {key} goes by 'side', which is no parameter of the notebook; "
+    with pytest.raises(UsageError) as caught:
+        ask({})
+    assert str(caught.value) == f"{message}there are size, backbone"
+
+
+@pytest.mark.parametrize("name", ["set-{}", "set-{", "set-{size:q}"])
+def test_braces_without_a_parameter_are_refused(mini, name):
+    write_notebook(mini, "sized", SIZED, f'{{title: T, data: ["{name}"]}}')
+    with pytest.raises(UsageError, match=r"sized\.yaml: a name in data has braces without"):
+        execute.find_notebook("mini/sized").data_sets({})
+
+
+def test_another_data_set_is_another_notebook(mini):
+    write_notebook(mini, "sized", SIZED, '{title: T, data: ["set-{size}"]}')
+    source = execute.find_notebook("mini/sized")
+    before = execute.cache_key(source, {})
+    write_notebook(mini, "sized", SIZED, '{title: T, data: ["other-{size}"]}')
+    assert execute.cache_key(source, {}) != before
+
+
+def test_a_type_that_is_not_built_in_is_refused(mini):
+    write_notebook(mini, "typed", SIZED.replace(": int", ": Size"), "{title: T}")
+    with pytest.raises(UsageError, match="parameter type 'Size' is not built in"):
+        execute.settings(execute.find_notebook("mini/typed"), "quick")
 
 
 def test_notebooks_are_found_by_the_beginning_of_their_name(mini):

@@ -13,11 +13,13 @@ from labkit.training import (
     Data,
     Exponential,
     OneCycle,
+    Pretrained,
     Step,
     grid,
 )
 
 NETWORK = (Flatten(), Linear(192, 4))
+PRETRAINED = Pretrained(backbone="resnet18")
 
 
 def make(**changes) -> Config:
@@ -80,6 +82,50 @@ def make(**changes) -> Config:
             ),
             "Config: data.preprocessing 'zca' leaves nothing that augmentation.colour_jitter",
         ),
+        (lambda: Pretrained(), "Pretrained.backbone: missing; give it a value"),
+        (lambda: Pretrained("resnet18"), "Pretrained('resnet18'): name the field: backbone="),
+        (
+            lambda: Pretrained(backbone="vgg"),
+            "Pretrained.backbone: 'vgg': input should be 'resnet18' or 'efficientnet_lite0'",
+        ),
+        (
+            lambda: Pretrained(backbone="resnet18", trainable="head"),
+            "Pretrained.trainable: 'head': input should be 'classifier', 'last_stage', "
+            "'batch_norm' or 'all'",
+        ),
+        (
+            lambda: Pretrained(backbone="resnet18", batch_norm="off"),
+            "Pretrained.batch_norm: 'off': input should be 'frozen' or 'adapting'",
+        ),
+        (
+            lambda: Pretrained(backbone="resnet18", part="all"),
+            "Pretrained.part: 'all': unknown; the fields are backbone, trainable, batch_norm, ",
+        ),
+        (
+            lambda: Pretrained(backbone="resnet18", classes=(1, -2)),
+            "Pretrained.classes.1: -2: input should be greater than or equal to 0",
+        ),
+        (
+            lambda: Pretrained(backbone="resnet18", classes=(1, "tench")),
+            "Pretrained.classes.1: 'tench': input should be a valid integer",
+        ),
+        (
+            lambda: Pretrained(backbone="resnet18", classes=3),
+            "Pretrained.classes: 3: input should be a valid tuple",
+        ),
+        (
+            lambda: make(pretrained=PRETRAINED).replace({"pretrained.trainable": "head"}),
+            "Pretrained.trainable: 'head': input should be 'classifier', ",
+        ),
+        (lambda: make(pretrained="resnet18"), "Config.pretrained: 'resnet18': "),
+        (lambda: make(initialisation="he"), "Config.initialisation: 'he': input should be "),
+        (
+            lambda: make(pretrained=PRETRAINED, initialisation="kaiming-normal"),
+            "Config: initialisation 'kaiming-normal' would be lost under pretrained weights; ",
+        ),
+        (lambda: Data(image_size=0), "Data.image_size: 0: input should be greater than 0"),
+        (lambda: Data(pixel_mean="grey"), "Data.pixel_mean: 'grey': "),
+        (lambda: Data(pixel_std=0.0), "Data.pixel_std: 0.0: input should be greater than 0"),
         (lambda: SGD(learning_rate=-1.0), "SGD.learning_rate: -1.0: input should be greater"),
         (lambda: SGD(learning_rate=float("nan")), "SGD.learning_rate: nan"),
         (lambda: SGD(learning_rate=0.1, momentum=1.0), "SGD.momentum: 1.0: input should be less"),
@@ -101,6 +147,70 @@ def test_mistakes_are_named_with_value_and_remedy(mistake, message):
         mistake()
     assert message in str(caught.value)
     assert str(caught.value).startswith((message, "Config.network:", "SGD."))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "place", "wrong", "allowed"),
+    [
+        ("pixel_mean", (0.1, "grey", 0.2), 1, "'grey'", "input should be a valid number"),
+        ("pixel_mean", (0.1, float("nan")), 1, "nan", "input should be a finite number"),
+        ("pixel_std", (0.1, 0.2, 0.0), 2, "0.0", "input should be greater than 0"),
+        ("pixel_std", [-1.0, 0.2, 0.5], 0, "-1.0", "input should be greater than 0"),
+    ],
+)
+def test_of_several_numbers_the_wrong_one_is_named_by_its_place(
+    field, value, place, wrong, allowed
+):
+    with pytest.raises(ConfigError) as caught:
+        Data(**{field: value})
+    lines = str(caught.value).splitlines()
+    assert f"Data.{field}.{place}: {wrong}: {allowed}" in lines
+    # and nothing of pydantic's own ways to say which of the kinds it tried
+    assert {line.split(": ")[0] for line in lines} <= {f"Data.{field}", f"Data.{field}.{place}"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("pixel_mean", value) for value in ("grey", None, (0.1, "grey", 0.2), {})),
+        *(("pixel_std", value) for value in ("grey", None, (0.1, "grey", 0.2), {}, 0, -1.0)),
+    ],
+)
+def test_no_message_says_which_validators_there_are(field, value):
+    with pytest.raises(ConfigError) as caught:
+        Data(**{field: value})
+    for word in ("function", "validator", "tuple[", "constrained", f"{field}.float"):
+        assert word not in str(caught.value)
+
+
+def test_one_number_or_one_for_each_channel():
+    assert Data().pixel_mean == 0.5
+    assert Data(pixel_mean=[0.1, 0.2, 0.3]) == Data(pixel_mean=(0.1, 0.2, 0.3))
+    config = make(data=Data(pixel_mean=(0.1, 0.2, 0.3), pixel_std=0.5))
+    assert config.to_json()["data"]["pixel_mean"] == [0.1, 0.2, 0.3]
+    assert config.to_json()["data"]["pixel_std"] == 0.5
+    assert Data(**config.to_json()["data"]) == config.data  # what JSON lists is a tuple again
+
+
+def test_what_pretrained_takes_comes_back_from_json():
+    assert (PRETRAINED.trainable, PRETRAINED.batch_norm, PRETRAINED.classes) == (
+        *("classifier", "frozen"),
+        None,
+    )
+    config = make(pretrained=PRETRAINED).replace({"pretrained.classes": [0, 217, 482, 491]})
+    assert config.pretrained.classes == (0, 217, 482, 491)
+    assert PRETRAINED.classes is None
+    written = config.to_json()["pretrained"]
+    assert written == {
+        "backbone": "resnet18",
+        "trainable": "classifier",
+        "batch_norm": "frozen",
+        "classes": [0, 217, 482, 491],
+    }
+    assert Pretrained(**written) == config.pretrained
+    assert isinstance(Pretrained(**written).classes, tuple)
+    assert hash(Pretrained(**written)) == hash(config.pretrained)
+    assert make().to_json()["pretrained"] is None
 
 
 def test_replace_reaches_inner_fields_and_leaves_the_original():

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from labkit.data import preprocess
+from labkit.data.weights import load_weights
 from labkit.models import transfer
 from labkit.training import (
     Adam,
@@ -187,6 +188,29 @@ def test_weights_of_another_run_are_refused(dataset, config):
     plain = config.replace(pretrained=None)
     with pytest.raises(ValueError, match="needs"):
         trained_model(plain, weights)
+
+
+def test_the_classes_of_the_config_reach_the_model(dataset, config):
+    classes = (701, 0, 217, 482)
+    pretrained = load_weights(BACKBONE.name)
+    chosen = config.replace({"pretrained.classes": classes})
+    model = first_model(chosen)
+    assert torch.equal(model[-1].weight, pretrained["_fc.weight"][list(classes)])
+    assert torch.equal(model[-1].bias, pretrained["_fc.bias"][list(classes)])
+    assert not torch.equal(first_model(config)[-1].bias, model[-1].bias)  # drawn at random
+    # and the run begins with it
+    trainer = Trainer(chosen, dataset, torch.device("cpu"))
+    assert torch.equal(trainer.model[-1].weight, model[-1].weight)
+    expected = model.eval()(fed(dataset.test.images)).argmax(1)
+    trained = fit(chosen.replace({"optimizer.learning_rate": 1e-12}), dataset, device="cpu")
+    assert (expected == trained.arrays["test_predictions"]).float().mean() > 0.97
+
+
+def test_classes_that_the_backbone_has_not_are_named(dataset, config):
+    with pytest.raises(ValueError, match="class 1000 is none of the pretrained 1,000"):
+        fit(config.replace({"pretrained.classes": (0, 1, 2, 1000)}), dataset, device="cpu")
+    with pytest.raises(ValueError, match="as many classes as are named"):
+        fit(config.replace({"pretrained.classes": (0, 1, 2)}), dataset, device="cpu")
 
 
 def test_the_config_s_words_are_the_transfer_s():

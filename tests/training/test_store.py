@@ -4,7 +4,10 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import torch
 
 from labkit import project
 from labkit.errors import LabkitError
-from labkit.training import Result, fit, store
+from labkit.training import Pretrained, Result, Runs, fit, store
 
 CPU = torch.device("cpu")
 
@@ -195,6 +198,18 @@ def commit(run: store.Run, folder: Path, name: str) -> Path:
     return folder / name
 
 
+@contextmanager
+def recorded_config(folder: Path) -> Iterator[dict]:
+    """The Config of a committed record, to be made what an older labkit wrote."""
+    recorded = json.loads((folder / "config.json").read_text())
+    yield recorded
+    (folder / "config.json").write_text(json.dumps(recorded))
+    environment = json.loads((folder / "environment.json").read_text())
+    environment.pop("sha256", None)  # which came later as well
+    (folder / "environment.json").write_text(json.dumps(environment))
+    store.committed_runs.cache_clear()
+
+
 def test_a_committed_record_is_found_by_config_alone(
     config, dataset, result, results_folder, monkeypatch
 ):
@@ -215,17 +230,88 @@ def test_a_committed_record_outlives_new_fields_of_the_config(
     config, dataset, result, results_folder
 ):
     folder = commit(store.save(config, dataset, result), results_folder, "full")
-    recorded = json.loads((folder / "config.json").read_text())
-    del recorded["early_stop"], recorded["augmentation"]["rotation"]  # as if they came later
-    (folder / "config.json").write_text(json.dumps(recorded))
-    environment = json.loads((folder / "environment.json").read_text())
-    del environment["sha256"]  # which came later as well
-    (folder / "environment.json").write_text(json.dumps(environment))
+    with recorded_config(folder) as recorded:  # as if they came later
+        del recorded["early_stop"], recorded["augmentation"]["rotation"]
     shutil.rmtree(project.runs())
-    store.committed_runs.cache_clear()
     assert store.find(config, dataset) is not None
     assert store.find(config.replace(early_stop=4), dataset) is None
     assert store.find(config.replace({"augmentation.rotation": 3.0}), dataset) is None
+
+
+PRETRAINED = Pretrained(backbone="resnet18")
+
+
+def test_a_record_from_before_pretrained_networks_matches_the_defaults_alone(
+    config, dataset, result, results_folder
+):
+    folder = commit(store.save(config, dataset, result), results_folder, "full")
+    with recorded_config(folder) as recorded:
+        del recorded["pretrained"], recorded["initialisation"], recorded["data"]["image_size"]
+    shutil.rmtree(project.runs())
+    assert store.find(config, dataset).metrics == result.metrics
+    assert [run.metrics for run in store.full_scale(config.replace(epochs=9))] == [result.metrics]
+    for change in (
+        {"pretrained": PRETRAINED},
+        {"initialisation": "kaiming-normal"},
+        {"data.image_size": 32},
+        {"data.pixel_mean": (0.5, 0.5, 0.5)},
+    ):
+        assert store.find(config.replace(change), dataset) is None, change
+        assert store.full_scale(config.replace(change)) == [], change
+
+
+def test_a_record_with_pretrained_null_is_none_of_a_pretrained_network(
+    config, dataset, result, results_folder
+):
+    folder = commit(store.save(config, dataset, result), results_folder, "full")
+    assert json.loads((folder / "config.json").read_text())["pretrained"] is None
+    shutil.rmtree(project.runs())
+    assert store.find(config, dataset) is not None
+    assert store.find(config.replace(pretrained=PRETRAINED), dataset) is None
+
+
+def test_a_record_of_a_pretrained_network_matches_that_one_alone(
+    config, dataset, result, results_folder
+):
+    folder = commit(store.save(config, dataset, result), results_folder, "full")
+    wanted = config.replace(pretrained=PRETRAINED)
+    with recorded_config(folder) as recorded:
+        recorded["pretrained"] = wanted.to_json()["pretrained"]
+    shutil.rmtree(project.runs())
+    assert store.find(wanted, dataset).metrics == result.metrics
+    assert store.find(config, dataset) is None
+    for change in (
+        {"backbone": "efficientnet_lite0"},
+        {"trainable": "all"},
+        {"batch_norm": "adapting"},
+        {"classes": (0, 1, 2, 3)},
+    ):
+        other = wanted.replace({f"pretrained.{name}": value for name, value in change.items()})
+        assert store.find(other, dataset) is None, change
+    with recorded_config(folder) as recorded:
+        del recorded["pretrained"]["classes"]  # as if they came later
+    assert store.find(wanted, dataset) is not None
+
+
+def test_classes_and_channels_are_found_as_json_lists_them(config, dataset, result, results_folder):
+    wanted = config.replace(
+        {"data.pixel_mean": (0.1, 0.2, 0.3)},
+        pretrained=PRETRAINED.model_copy(update={"classes": (4, 2)}),
+    )
+    folder = commit(store.save(config, dataset, result), results_folder, "full")
+    with recorded_config(folder) as recorded:
+        recorded.update(wanted.to_json())
+    shutil.rmtree(project.runs())
+    assert store.find(wanted, dataset) is not None
+    assert store.find(wanted.replace({"pretrained.classes": (2, 4)}), dataset) is None
+    assert store.find(wanted.replace({"data.pixel_mean": (0.1, 0.3, 0.2)}), dataset) is None
+
+
+@pytest.mark.parametrize("stand_in", [False, True])
+def test_a_record_says_whether_the_data_stood_in(config, dataset, result, stand_in):
+    run = store.save(config, replace(dataset, stand_in=stand_in), result)
+    assert run.environment["data"]["stand_in"] is stand_in
+    assert Runs({"only": [run]}).stand_in is stand_in
 
 
 def test_full_scale_takes_the_longest_runs_one_per_seed(config, dataset, result, results_folder):
@@ -254,6 +340,20 @@ def test_commit_takes_whole_data_runs_once_and_leaves_weights_out(
     assert store.find(config.replace(seed=1), dataset) is None
     shutil.rmtree(project.runs())
     assert store.find(config, dataset).metrics == result.metrics
+
+
+def test_runs_on_stand_in_data_are_not_committed_and_find_no_committed_ones(
+    config, dataset, result, results_folder
+):
+    """A committed record is found by its Config alone, which does not know that others stood in."""
+    stood_in = replace(dataset, stand_in=True)
+    store.save(config, stood_in, result)
+    assert store.commit() == []
+    store.save(config, dataset, result)
+    assert len(store.commit()) == 1
+    shutil.rmtree(project.runs())
+    assert store.find(config, dataset) is not None
+    assert store.find(config, stood_in) is None
 
 
 def test_a_damaged_committed_record_is_named_with_the_remedy(

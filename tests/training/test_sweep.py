@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import subprocess
 import sys
@@ -238,6 +239,45 @@ def test_table(runs):
     pd.testing.assert_frame_equal(runs.table({"test accuracy": "test_accuracy"}), expected)
 
 
+def test_counts_have_no_decimals_and_seconds_neither():
+    runs = Runs(
+        {
+            "last stage": [
+                made_run("k1", 0, trained_parameters=8_398_858, training_seconds=1234.567)
+            ],
+            "classifier": [made_run("k2", 0, trained_parameters=5_130, training_seconds=0.4)],
+        }
+    )
+    table = runs.table({"trained": "trained_parameters", "seconds": "training_seconds"})
+    assert table["trained"].to_dict() == {"last stage": "8,398,858", "classifier": "5,130"}
+    assert table["seconds"].to_dict() == {"last stage": "1,235", "classifier": "0"}
+
+
+def test_seconds_of_several_seeds_are_whole():
+    runs = Runs({"a": [made_run(f"k{s}", s, training_seconds=1200.25 + s) for s in (0, 2)]})
+    table = runs.table({"seconds": "training_seconds"})
+    assert table["seconds"].to_dict() == {"a": "1,201 ± 1"}  # 1,201.25 ± 2/√2
+
+
+def test_one_run_on_a_stand_in_is_enough_to_say_so(runs):
+    assert runs.stand_in is False  # records from before there were any do not say
+    stood_in, real = made_run("k4", 0), made_run("k5", 0)
+    stood_in.environment["data"]["stand_in"] = True
+    real.environment["data"]["stand_in"] = False
+    assert Runs({"real": [real]}).stand_in is False
+    mixed = runs | Runs({"real": [real], "both": [real, stood_in]})
+    assert mixed.stand_in is True
+    assert mixed.select("a", "real").stand_in is False
+    assert Runs({}).stand_in is False
+
+
+def test_runs_on_a_stand_in_say_so(config, dataset, monkeypatch):
+    assert sweep({"only": config}).stand_in is False
+    changed = dataclasses.replace(dataset, stand_in=True, fingerprint="1" * 64)
+    monkeypatch.setattr(wanted, "load", lambda name, validation_fraction: changed)
+    assert sweep({"only": config}).stand_in is True
+
+
 def test_a_name_that_is_not_there_is_answered_with_those_that_are(runs):
     with pytest.raises(KeyError, match="'c'; there are 'a', 'b'"):
         runs["c"]
@@ -272,5 +312,13 @@ def test_at_best_scale_takes_the_committed_runs_where_there_are_some(monkeypatch
     monkeypatch.setattr(module, "full_scale", lambda configs: recorded)
     assert at_best_scale(made, {}, "quick") == (recorded, "full")
     assert at_best_scale(made, {}, "full") == (made, "full")
+    (run,) = made["a"]
+    run.environment["data"]["stand_in"] = True
+    assert at_best_scale(made, {}, "quick") == (made, "quick")
     monkeypatch.setattr(module, "full_scale", lambda configs: Runs({}))
     assert at_best_scale(made, {}, "quick") == (made, "quick")
+
+
+def test_a_count_that_is_the_same_for_every_seed_has_no_deviation():
+    runs = Runs({"a": [made_run("k", seed, trained_parameters=5130) for seed in (0, 1)]})
+    assert runs.spread("a", "trained_parameters", digits=0) == "5,130"
