@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from labkit.report.execute import find_notebooks, parameters
+from labkit.report.execute import find_notebooks, parameters, settings
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "labkit"
@@ -148,6 +148,21 @@ class TestNotebook:
                     elif isinstance(node, ast.alias):
                         stored[solution].add((node.asname or node.name).split(".")[0])
         assert loaded[False] & (stored[True] - stored[False]) == set()
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_nn_hw1_task_3_compares_task_2_s_own_run(profile):
+    """It describes that run again; where the two differed it would be trained a second time."""
+    tasks = [NOTEBOOKS[f"nn_hw1/{name}"] for name in ("task2_small_network", "task3_transfer")]
+    task2, task3 = (
+        {name: it.default for name, it in parameters(source.read(), source.name).items()}
+        | settings(source, profile)
+        for source in tasks
+    )
+    for name in ("image_size", "epochs", "validation_images", "test_images"):
+        assert task3[f"small_{name}"] == task2[name], name
+    for name in ("train_images", "batch_size", "seeds", "precision"):
+        assert task3[name] == task2[name], name
 
 
 def test_no_params_file_is_without_a_notebook():

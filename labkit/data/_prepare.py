@@ -150,7 +150,7 @@ def _landed(place: Download, scratch: Path) -> Path:
             folder = archives_folder()
             with locked(folder / place.kept_as):
                 place.into(folder)
-    except (DataError, OSError) as error:
+    except DataError as error:  # a disk that is full, or may not be written, is no absence
         raise AbsentError(reason(error)) from error
     return folder
 

@@ -1,7 +1,7 @@
 """Configs, the trainer, run records and sweeps."""
 
 from labkit.training.config import Augmentation, Config, Data, Pretrained, grid, resolve_device
-from labkit.training.engine import Engine
+from labkit.training.engine import Engine, seeded
 from labkit.training.loop import Result, fit
 from labkit.training.model import first_model, trained_model
 from labkit.training.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
@@ -42,6 +42,7 @@ __all__ = [
     "full_scale",
     "grid",
     "resolve_device",
+    "seeded",
     "sweep",
     "trained_model",
 ]

@@ -8,11 +8,13 @@ once, and not once an epoch. It is done where nothing in front of the features c
 epoch, see `Trainer`.
 """
 
+import contextlib
 import hashlib
 import os
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from labkit import progress
-from labkit.data import sources
+from labkit.data import preprocess, sources
+from labkit.models import builder
 
 # of all features of a run together, as float32; above it they are computed anew at every step
-MOST_BYTES = 2 << 30
+MOST_BYTES = 3 << 30
 
 
 def folder() -> Path:
@@ -41,19 +44,20 @@ def kept(
 ) -> Tensor:
     """`compute` of all `images`, `batch` at a time, or what was kept of it: (N, …) float32.
 
-    `made_by` says all that decides the features of an image; they are kept under its hash and the
-    images'.
+    `made_by` says what decides the features of an image; they are kept under its hash, the images'
+    and that of the code. With LABKIT_FRESH set they are computed anew.
     """
-    content = hashlib.sha256(made_by.encode())
+    about = [made_by, torch.__version__, images.device.type, *_code()]
+    content = hashlib.sha256("\n".join(about).encode())
     content.update(str(tuple(images.shape)).encode())
     content.update(images.cpu().contiguous().numpy())
     path = folder() / f"{content.hexdigest()[:24]}.npy"
-    try:
+    with contextlib.suppress(OSError, ValueError, EOFError):  # none there, or damaged
         found = np.load(path, mmap_mode="c", allow_pickle=False)
-        if len(found) == len(images) and found.dtype == np.float32:
+        since = os.environ.get("LABKIT_FRESH")
+        old = since and path.stat().st_mtime < datetime.fromisoformat(since).timestamp()
+        if len(found) == len(images) and found.dtype == np.float32 and not old:
             return torch.from_numpy(found).to(images.device)
-    except (OSError, ValueError, EOFError):  # none there, or damaged: computed anew
-        pass
     parts = []
     with torch.inference_mode(), progress.bar(len(images), description, unit="image") as bar:
         for part in images.split(batch):
@@ -74,6 +78,11 @@ def checksum(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _code() -> list[str]:
+    """The modules that what is kept was computed with."""
+    return [Path(module.__file__).read_text() for module in (preprocess, builder)]
+
+
 def _keep(path: Path, features: Tensor) -> None:
     """Write them whole or not at all; a full disk costs the next run some time, no more."""
     beside = None
@@ -85,5 +94,6 @@ def _keep(path: Path, features: Tensor) -> None:
         os.replace(beside, path)
     except OSError as error:
         print(f"labkit: features could not be kept in {path.parent} ({error})", file=sys.stderr)
+    finally:
         if beside:
             beside.unlink(missing_ok=True)

@@ -270,6 +270,8 @@ def read(folder: Path) -> Run:
         if damaged:
             raise ValueError(f"run record {folder.name}: {name} is not what was written (checksum)")
     run.__dict__["history"] = contents["history.csv"]
+    # records from before there were pretrained networks: all parameters were trained
+    run.metrics.setdefault("trained_parameters", run.metrics.get("num_parameters"))
     return run
 
 

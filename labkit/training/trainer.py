@@ -206,7 +206,7 @@ class Trainer:
     def _num_kept(self, model: torch.nn.Sequential, num_images: int) -> int:
         """How many of the first modules are computed once: frozen ones that always see the same.
 
-        None where their outputs would be more numbers than the images that they are made of, which
+        0 where their outputs would be more numbers than the images that they are made of, which
         spares too little, or more than fit into memory.
         """
         if not self.config.pretrained or self.config.augmentation != Augmentation():

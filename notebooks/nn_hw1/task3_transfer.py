@@ -56,12 +56,15 @@ momentum: float = 0.9
 batch_size: int = 32
 rate_step: int = 7  # epochs after which the rate is divided by ten
 # task 2's network, which is compared, as in that task's profile
+small_image_size: int = 64
 small_epochs: int = 5
 small_validation_images: int | None = 200
 small_test_images: int | None = 500
 precision: str = "auto"  # bf16 where the hardware has it; or "fp32", "bf16"
 
 # %%
+import math
+
 import torch
 from IPython.display import Markdown, display
 
@@ -80,11 +83,13 @@ from labkit.training import (
     Config,
     Data,
     Pretrained,
+    Runs,
     Step,
     Trainer,
     at_best_scale,
     full_scale,
     resolve_device,
+    seeded,
     sweep,
     trained_model,
 )
@@ -177,8 +182,10 @@ fine_tuned = classifier.replace({"pretrained.classes": transfer.IMAGENETTE})
 # %%
 untrained = float("nan")
 if known:
-    trainer = Trainer(fine_tuned, imagenette, resolve_device())
-    untrained = trainer.evaluate(trainer.test).accuracy
+    device = resolve_device()
+    with seeded(0, device):  # with the settings of a run, which will find what is kept here
+        trainer = Trainer(fine_tuned, imagenette, device)
+        untrained = trainer.evaluate(trainer.test).accuracy
 Markdown(
     f"Without any training on Imagenette, {backbone} is right about {untrained:.1%} of "
     f"{len(trainer.test):,} test images, fed to it at {side} × {side} pixels."
@@ -195,18 +202,18 @@ Markdown(
 # ## Trained, with a new classifier and with its own
 #
 # The course's way is a new classifier that begins at random. It could also begin as the ten outputs
-# that there are already (*fine-tuned*). Stochastic gradient descent with momentum, the rate divided
-# by ten after every seven epochs. In front of the classifier nothing changes, so its inputs are
-# computed once for each image.
+# that there are already (*fine-tuned*: the classifier alone, the rest stays frozen). Stochastic
+# gradient descent with momentum, the rate divided by ten after every seven epochs. In front of the
+# classifier nothing changes, so its inputs are computed once for each image.
 
 # %%
-# task 2's with all additions, on the same images at 64 × 64
+# task 2's with all additions, on the same images
 small = Config(
-    network=nn_hw1(image_size=64, batch_norm=True, dropout=0.3),
+    network=nn_hw1(image_size=small_image_size, batch_norm=True, dropout=0.3),
     optimizer=Adam(learning_rate=1e-3),
     initialisation="kaiming-normal",
     data=Data(
-        name="imagenette-64",
+        name=f"imagenette-{small_image_size}",
         train_images=train_images,
         measured_train_images=small_test_images or 3925,
         validation_images=small_validation_images,
@@ -236,7 +243,8 @@ columns = {
 show(
     figures.learning_curves(runs, splits=curves),
     "A classifier on a frozen pretrained network, new or with the outputs that it had, and task "
-    "2's network with all additions, which begins with nothing; the same training images.",
+    "2's network with all additions, which begins with nothing; the same training images, at "
+    f"{side} and {small_image_size} pixels.",
     label="fig-nn-hw1-transfer",
     runs=runs,
     profile=profile,
@@ -245,7 +253,11 @@ show(
 # %%
 show(
     runs.table(columns),
-    "Each with its best weights. Seconds are of training, without those for the features.",
+    "Each with its best weights. Seconds are of training, without those for what is computed once. "
+    + ", ".join(
+        f"{name}: {group[0].metrics['test_examples']:,} test images" for name, group in runs.items()
+    )
+    + ".",
     label="tab-nn-hw1-transfer",
     runs=runs,
     profile=profile,
@@ -253,36 +265,39 @@ show(
 
 # %% tags=["solution"]
 on_what = "**On stand-in data**, the" if runs.stand_in else "The"
-new, from_nothing = (runs.mean(name, "test_accuracy") for name in ("new classifier", "task 2, all"))
+ahead = runs.difference("new classifier", "task 2, all", "test_accuracy")
 answer = (
     f"**Answer** (profile {profile}, seeds: {len(runs['new classifier'])}). {on_what} new "
     f"classifier reaches {runs.spread('new classifier', 'test_accuracy')} of the test images with "
     f"{runs.mean('new classifier', 'trained_parameters'):,.0f} trained parameters, task 2's "
     f"network {runs.spread('task 2, all', 'test_accuracy')} with "
     f"{runs.mean('task 2, all', 'trained_parameters'):,.0f}, from the same training images: "
-    f"{100 * (new - from_nothing):+.1f} points. "
+    f"{ahead} points. "
 )
 if known:
-    gained = runs.mean("fine-tuned", "test_accuracy") - untrained
+    own = runs.difference("fine-tuned", "new classifier", "test_accuracy")
+    tuned = runs.mean("fine-tuned", "test_accuracy")
+    margin = 2 * math.sqrt(2 * untrained * (1 - untrained) / len(trainer.test))
     answer += (
-        f"Before any training it was {untrained:.1%}, and fine-tuned it is "
-        f"{runs.mean('fine-tuned', 'test_accuracy'):.1%}: {100 * gained:+.1f} points are what "
-        "training on Imagenette adds. "
+        f"Before any training it was {untrained:.1%}, fine-tuned it is {tuned:.1%}: "
+        f"{100 * (tuned - untrained):+.1f} ± {100 * margin:.1f} points, and {own} beside the new "
+        "classifier. "
         + (
-            "A new classifier has to find again, from few images, what the old one had from "
-            "ImageNet's 1.28 million. "
-            if new < runs.mean("fine-tuned", "test_accuracy")
+            "The old outputs were learnt from ImageNet's 1.28 million images, and the new "
+            "classifier has only these. "
+            if own.sign > 0
             else ""
         )
-        + "The rest is pretraining, in which most of these test images took part."
+        + "Nearly all of it is pretraining, in which most of these test images took part. "
     )
+answer += "The margins are two standard errors."
 Markdown(answer)
 
 # %% [markdown]
 # ## Batch normalisation: frozen, adapting, trained
 #
-# The same classifier, images, order and rate three times. All accuracies are measured in evaluation
-# mode.
+# The same classifier, images, order and rate three times. The accuracies of the table are measured
+# in evaluation mode, with the running statistics.
 
 # %%
 norms = {
@@ -306,8 +321,19 @@ norms = {
         ("trained", "batch_norm", "adapting"),
     )
 }
+at_course = {  # as the course has it, for which there may be records
+    name: config.replace(
+        {
+            "data.name": "imagenette-160",
+            "data.image_size": 224,
+            "optimizer.learning_rate": 0.001,
+        },
+        network=body.layers(10, 224),
+    )
+    for name, config in norms.items()
+}
 norm_runs = sweep(norms, seeds=seeds)
-judged, judged_profile = at_best_scale(norm_runs, norms, profile)
+judged, judged_profile = at_best_scale(norm_runs, at_course, profile)
 show(
     figures.learning_curves(judged),
     "Batch normalisations truly frozen, with adapting statistics, and trained.",
@@ -326,33 +352,32 @@ show(
 )
 
 # %% tags=["solution"]
-says = {-1: "worse", 0: "not told apart from it", 1: "better"}
+says = {-1: "worse", 0: "not told apart", 1: "better"}
 statistics_alone = judged.difference("adapting", "frozen", "test_accuracy")
 parameters_alone = judged.difference("trained", "adapting", "test_accuracy")
 on_what = "**On stand-in data.** " if judged.stand_in else ""
+outcome = {
+    -1: "Here they make it worse",
+    0: "That cannot be told from no effect",
+    1: "So they do help here",
+}
 Markdown(
     f"**Answer** (profile {judged_profile}, seeds: {len(judged['frozen'])}). {on_what}Truly frozen "
     f"the test accuracy is {judged.spread('frozen', 'test_accuracy')}. Adapting statistics alone "
-    f"change it by {statistics_alone} points ({says[statistics_alone.sign]}); training $\\gamma$ "
+    f"change it by {statistics_alone} points. {outcome[statistics_alone.sign]}. Training $\\gamma$ "
     f"and $\\beta$ as well changes that by {parameters_alone} points "
-    f"({says[parameters_alone.sign]}). "
+    f"({says[parameters_alone.sign]}). The report's two ways are 1.14 points apart; "
     + (
-        ""  # other photographs say nothing about the report's
-        if judged.stand_in
-        else "So statistics that adapt do help. "
-        if statistics_alone.sign > 0
-        else "So the report's explanation, statistics that adapt, is not borne out"
-        + (
-            ": what makes its second way better is the training of $\\gamma$ and $\\beta$. "
-            if parameters_alone.sign > 0
-            else ". "
-        )
+        f"with a margin of {100 * parameters_alone.margin:.1f} points a difference of that size "
+        "does not show here. "
+        if parameters_alone.margin > 0.0114
+        else "a difference of that size would show here. "
     )
-    + "The report's own comparison could not tell: in both of its ways the statistics adapted."
+    + "Its own comparison could not tell the cause: in both of its ways the statistics adapted."
 )
 
 # %%
-recorded = judged if judged_profile == "full" else full_scale(norms)
+recorded = judged if judged_profile == "full" else full_scale(at_course)
 if backbone == "resnet18":
     show(
         beside_published(recorded, {"nn_hw1/3-frozen": "adapting", "nn_hw1/3-unfrozen": "trained"}),
@@ -415,7 +440,7 @@ if run.has_weights:  # a committed record has none
         f"Grad-CAM of predictions, *{shown}*: {len(right)} right, then {len(wrong)} wrong ones "
         "(class → taken for).",
         label="fig-nn-hw1-grad-cam",
-        runs=runs.select(shown),
+        runs=Runs({shown: [run]}),
         profile=profile,
     )
 else:

@@ -58,6 +58,7 @@ from labkit.training import (
     Config,
     Data,
     Pretrained,
+    Runs,
     first_model,
     full_scale,
     sweep,
@@ -103,8 +104,8 @@ if show_solution:
 
 # %% [markdown]
 # The images are enlarged, and scaled as the backbone is used to. What the frozen stages make of
-# each is computed once, and the rest is trained on that. The batch normalisations of the frozen
-# stages keep the statistics that they came with.
+# each is computed once where that fits into memory, and the rest is trained on it. The batch
+# normalisations of the frozen stages keep the statistics that they came with.
 
 # %%
 data = Data(
@@ -165,8 +166,8 @@ columns = {
 }
 show(
     runs.table(columns),
-    "Task 4a beside task 3, each with its best weights. Seconds are without those for the frozen "
-    "stages.",
+    "Task 4a beside task 3, each with its best weights. Seconds are without those for what is "
+    "computed once.",
     label="tab-task4-result",
     runs=runs,
     profile=profile,
@@ -201,7 +202,8 @@ Markdown(
     f"{runs.spread(best_of_task3, 'test_accuracy')}), from the same "
     f"{runs.mean('pretrained', 'train_examples'):,.0f} training images. "
     + (
-        "As predicted, filters that were learnt on other photographs serve here as well."
+        "As predicted it is ahead. It differs from task 3's in more than its filters: it is "
+        "larger, sees the images enlarged, and is trained with other rates and batches."
         if ahead.sign > 0
         else "The prediction is not borne out here."
     )
@@ -211,8 +213,8 @@ Markdown(
 # ## 4b Filters and activations of the first layer
 #
 # Each filter of the first convolution sees the three colour channels, so it can be looked at as a
-# picture; below it stands what it makes of a photograph, of which it sees the frozen network's
-# version: scaled, at 224 × 224 pixels. (The photograph, `china.jpg`, comes with scikit-learn, under
+# picture; below it stands what it makes of a photograph of 224 × 224 pixels, scaled as the network
+# is used to. (The photograph, `china.jpg`, comes with scikit-learn, under
 # the licence CC BY 2.0, flickr.com/photos/danielbuechele/6061409035; its middle is shown.)
 
 # %%
@@ -334,7 +336,7 @@ if run.has_weights:  # a committed record has none
         ),
         f"Grad-CAM of {len(right)} right and {len(wrong)} wrong predictions (class → taken for).",
         label="fig-task4-grad-cam",
-        runs=runs.select("pretrained"),
+        runs=Runs({"pretrained": [run]}),
         profile=profile,
     )
 else:

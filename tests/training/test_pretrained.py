@@ -281,6 +281,30 @@ def test_kept_features_come_back_without_computing(dataset):
     assert not first.is_inference()
 
 
+def test_features_of_other_code_or_from_before_fresh_are_computed_anew(dataset, monkeypatch):
+    images, calls = dataset.train.images[:4], []
+    kept(images, calls)
+    monkeypatch.setattr(features, "_code", lambda: ["another builder"])
+    kept(images, calls)
+    assert calls == [4, 4]
+    monkeypatch.setenv("LABKIT_FRESH", "2000-01-01T00:00:00+00:00")
+    kept(images, calls)
+    assert calls == [4, 4]  # those are newer
+    monkeypatch.setenv("LABKIT_FRESH", "2100-01-01T00:00:00+00:00")
+    kept(images, calls)
+    assert calls == [4, 4, 4]
+
+
+def test_what_was_being_written_when_it_was_killed_is_removed(dataset, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kept(dataset.train.images[:4], [])
+    assert list(features.folder().iterdir()) == []
+
+
 @pytest.mark.parametrize("damage", [b"", b"no numbers", "half"])
 def test_damaged_features_are_computed_anew(dataset, damage):
     calls = []

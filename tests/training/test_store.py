@@ -342,6 +342,19 @@ def test_commit_takes_whole_data_runs_once_and_leaves_weights_out(
     assert store.find(config, dataset).metrics == result.metrics
 
 
+def test_a_record_from_before_pretrained_networks_trained_all_its_parameters(
+    config, dataset, result, results_folder
+):
+    folder = commit(store.save(config, dataset, result), results_folder, "full")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["trained_parameters"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    about = json.loads((folder / "environment.json").read_text())
+    del about["sha256"]["metrics.json"]
+    (folder / "environment.json").write_text(json.dumps(about))
+    assert store.read(folder).metrics["trained_parameters"] == metrics["num_parameters"]
+
+
 def test_runs_on_stand_in_data_are_not_committed_and_find_no_committed_ones(
     config, dataset, result, results_folder
 ):
