@@ -27,7 +27,7 @@
 profile: str = "quick"  # the name under which figures and tables are shown
 show_solution: bool = True  # show the worked solution below each answer
 image_size: int = 64  # 64, 96, 128 or 160 (the course's); another size is another experiment
-epochs: int = 5  # the course: 20
+epochs: int = 4  # the course: 20
 train_images: int | None = 1500  # None: all 8,522
 validation_images: int | None = 200  # None: all 947
 test_images: int | None = 500  # None: all 3,925

@@ -57,7 +57,7 @@ batch_size: int = 32
 rate_step: int = 7  # epochs after which the rate is divided by ten
 # task 2's network, which is compared, as in that task's profile
 small_image_size: int = 64
-small_epochs: int = 5
+small_epochs: int = 4
 small_validation_images: int | None = 200
 small_test_images: int | None = 500
 precision: str = "auto"  # bf16 where the hardware has it; or "fp32", "bf16"
