@@ -1,6 +1,7 @@
 """Where things are: the project's folder, and the folders that its parts read and write."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def runs() -> Path:
 def results() -> Path:
     """Committed records of full-scale runs."""
     return root() / "reports" / "results"
+
+
+def fresh_since() -> datetime | None:
+    """What was made before this time is passed over (`LABKIT_FRESH`, ISO 8601, of `--fresh`)."""
+    since = os.environ.get("LABKIT_FRESH")
+    return datetime.fromisoformat(since) if since else None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -97,10 +97,13 @@ class Source:
         return self._named("weights", chosen)
 
     def _named(self, key: str, chosen: Mapping[str, Any]) -> list[str]:
+        written = self._given().get(key)
+        if not written:  # most have none: the notebook need not be read
+            return []
         known = parameters(self.read(), self.name)
         values = {name: parameter.default for name, parameter in known.items()} | dict(chosen)
         try:
-            names = [name.format(**values) for name in self._given().get(key) or []]
+            names = [name.format(**values) for name in written]
         except KeyError as error:
             raise UsageError(
                 f"{self.params_path.name}: {key} goes by {error}, which is no parameter of the "

@@ -14,14 +14,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit import progress
+from labkit import progress, project
 from labkit.data import preprocess, sources
 from labkit.models import builder
 
@@ -54,8 +53,8 @@ def kept(
     path = folder() / f"{content.hexdigest()[:24]}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):  # none there, or damaged
         found = np.load(path, mmap_mode="c", allow_pickle=False)
-        since = os.environ.get("LABKIT_FRESH")
-        old = since and path.stat().st_mtime < datetime.fromisoformat(since).timestamp()
+        since = project.fresh_since()
+        old = since and path.stat().st_mtime < since.timestamp()
         if len(found) == len(images) and found.dtype == np.float32 and not old:
             return torch.from_numpy(found).to(images.device)
     parts = []

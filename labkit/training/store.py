@@ -338,7 +338,8 @@ def unfinished(config: Config, dataset: Dataset, device: str = "auto") -> Path:
     path = (
         project.runs() / f".{key(config, dataset.fingerprint, resolve_device(device))}.unfinished"
     )
-    if (since := _fresh_since()) and path.exists() and path.stat().st_mtime < since.timestamp():
+    since = project.fresh_since()
+    if since and path.exists() and path.stat().st_mtime < since.timestamp():
         path.unlink()
     return path
 
@@ -398,13 +399,8 @@ def _matches(recorded: dict, config: BaseModel, ignoring: frozenset[str]) -> boo
     return True
 
 
-def _fresh_since() -> datetime | None:
-    since = os.environ.get("LABKIT_FRESH")
-    return datetime.fromisoformat(since) if since else None
-
-
 def _is_fresh(run: Run) -> bool:
-    since = _fresh_since()
+    since = project.fresh_since()
     return not since or datetime.fromisoformat(run.environment["finished"]) >= since
 
 
