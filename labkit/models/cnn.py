@@ -6,8 +6,10 @@ from labkit.handcalc.layers import (
     Conv2d,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
     Layer,
     Linear,
+    LogSoftmax,
     MaxPool2d,
     ReLU,
 )
@@ -113,4 +115,35 @@ def nn_hw1(
         Flatten(),
         *block(Linear(128 * side * side, 512), BatchNorm1d(512)),
         Linear(512, 10),
+    )
+
+
+def ist_hw2(
+    *, batch_norm: bool = False, global_pooling: bool = False, dropout: float = 0.1
+) -> tuple[Layer, ...]:
+    """The network of IST HW2 question 2 for 3×48×48 images: 5,340,742 parameters, or 756,742 with
+    both options.
+
+    `batch_norm` stands between each layer and its ReLU, also in the fully connected part, but not
+    before the outputs; `global_pooling` averages each map instead of flattening all its pixels.
+    """
+
+    def block(layer: Layer, norm: Layer) -> tuple[Layer, ...]:
+        return layer, *((norm,) if batch_norm else ()), ReLU()
+
+    def convolution(in_channels: int, out_channels: int) -> tuple[Layer, ...]:
+        layer = Conv2d(in_channels, out_channels, 3, padding=1)
+        return *block(layer, BatchNorm2d(out_channels)), MaxPool2d(2), Dropout(dropout)
+
+    return (
+        *convolution(3, 32),  # 32 × 24 × 24
+        *convolution(32, 64),  # 64 × 12 × 12
+        *convolution(64, 128),  # 128 × 6 × 6
+        *((GlobalAvgPool2d(),) if global_pooling else ()),  # 128 × 1 × 1
+        Flatten(),
+        *block(Linear(128 if global_pooling else 128 * 6 * 6, 1024), BatchNorm1d(1024)),
+        Dropout(dropout),
+        *block(Linear(1024, 512), BatchNorm1d(512)),
+        Linear(512, 6),
+        LogSoftmax(),
     )
