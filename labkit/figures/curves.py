@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from labkit.figures.legend import legend_below
-from labkit.style import COLOURS, STYLE, WIDTH
+from labkit.style import COLOURS, METRIC_TITLES, STYLE, WIDTH
 from labkit.training import FoundRates, Run, Runs
 
 
@@ -52,7 +52,7 @@ def learning_curves(
                     if len(group) > 1:
                         panel.plot(curves, dashes[split], color=colour, alpha=0.35, linewidth=0.7)
             panel.set_xlabel("epoch")
-            panel.set_ylabel("loss (nats)" if metric == "loss" else metric)
+            panel.set_ylabel(METRIC_TITLES.get(metric, metric))
             panel.set_xlim(left=0)
         colours = dict(zip(runs, _colours(len(runs)), strict=True))
         one = next(iter(colours.values())) if len(runs) == 1 else "#555555"
