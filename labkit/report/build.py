@@ -192,11 +192,13 @@ def _fetch(data_sets: Sequence[str], weights: Sequence[str]) -> tuple[dict[str, 
     """
     if not data_sets and not weights:
         return {}, []
-    from labkit.data import sources  # imports torch, which a report without runs can spare
+    from labkit.data import sources, words  # torch with them, which a report without runs can spare
 
+    known = {}
     for name in data_sets:
-        sources.fetch(name)
-    known = {name: sources.status(name) for name in data_sets}
+        of = words if name in words.WORD_SETS else sources
+        of.fetch(name)
+        known[name] = of.status(name)
     missing = [name for name, it in known.items() if it.stand_in]
     missing += [name for name in weights if not _can_be_had(name)]
     return {name: f"{it.source}, sha256 {it.fingerprint}" for name, it in known.items()}, missing

