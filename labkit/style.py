@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+METRIC_TITLES = {"loss": "loss (nats)", "cer": "character error rate", "wer": "word error rate"}
 WIDTH = 6.3  # inches: the text width of the report, so that type is never scaled
 
 STYLE = {

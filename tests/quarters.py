@@ -51,7 +51,10 @@ def make_config() -> Config:
 def made_run(key: str, seed: int, **metrics: float) -> Run:
     """A run that was never trained, with the metrics given."""
     environment = {
-        "data": {"name": "set", "source": "here", "fingerprint": "f" * 64, "train_images": 100},
+        "data": {
+            **{"name": "set", "source": "here", "fingerprint": "f" * 64},
+            **{"examples": "images", "train_examples": 100},
+        },
         "device": "abacus",
         "precision": "fp32",
         "torch": "2.13.0",

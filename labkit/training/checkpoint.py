@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from labkit.training.trainer import Trainer
+from labkit.training.base_trainer import BaseTrainer
 
 History = list[dict[str, float]]
 
@@ -31,15 +31,15 @@ class Progress:
 
     seconds: float = 0.0
     history: History = field(default_factory=list)
-    best_loss: float = math.nan
+    best_loss: float = math.nan  # or whatever the trainer judges by
     best_step: int = 0
 
-    def add(self, measured: dict[str, float], trainer: Trainer) -> dict[str, float]:
+    def add(self, measured: dict[str, float], trainer: BaseTrainer) -> dict[str, float]:
         """A row of history from what was measured just now; keeps the weights if they are best."""
         epoch = trainer.steps / trainer.steps_per_epoch
         row = {"step": trainer.steps, "epoch": epoch, **measured, "seconds": self.seconds}
         self.history.append(row)
-        loss = row["validation_loss"]
+        loss = row[trainer.best_by]
         # without a validation split the last is the best; any number is better than none
         if not len(trainer.validation) or math.isnan(self.best_loss) or loss < self.best_loss:
             self.best_loss, self.best_step = loss, trainer.steps
@@ -47,7 +47,7 @@ class Progress:
         return row
 
 
-def save(path: Path, trainer: Trainer, done: Progress) -> None:
+def save(path: Path, trainer: BaseTrainer, done: Progress) -> None:
     """Write the state of a run to `path`, whole or not at all."""
     tensors = {
         **_named("model", trainer.model.state_dict()),
@@ -73,7 +73,7 @@ def save(path: Path, trainer: Trainer, done: Progress) -> None:
     beside.replace(path)
 
 
-def load(path: Path, trainer: Trainer) -> Progress | None:
+def load(path: Path, trainer: BaseTrainer) -> Progress | None:
     """Bring `trainer` into the state saved at `path`; None where there is no state.
 
     A file that is damaged is set aside and reported.
@@ -125,7 +125,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _load_optimizer(trainer: Trainer, tensors: dict[str, Tensor], numbers: dict) -> None:
+def _load_optimizer(trainer: BaseTrainer, tensors: dict[str, Tensor], numbers: dict) -> None:
     state = {}
     for index, parameter in enumerate(trainer.trained):
         if str(index) not in numbers:  # no step was taken yet
@@ -141,7 +141,7 @@ def _load_optimizer(trainer: Trainer, tensors: dict[str, Tensor], numbers: dict)
     trainer.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _random_states(trainer: Trainer) -> dict[str, Tensor]:
+def _random_states(trainer: BaseTrainer) -> dict[str, Tensor]:
     """Of what dropout draws from (the device's own generator), and of augmentation's."""
     states = {"cpu": torch.get_rng_state(), "augmentation": trainer.augmentation_draws.get_state()}
     if trainer.device.type == "cuda":
@@ -149,7 +149,7 @@ def _random_states(trainer: Trainer) -> dict[str, Tensor]:
     return states
 
 
-def _set_random_states(trainer: Trainer, states: Mapping[str, Tensor]) -> None:
+def _set_random_states(trainer: BaseTrainer, states: Mapping[str, Tensor]) -> None:
     torch.set_rng_state(states["cpu"])
     trainer.augmentation_draws.set_state(states["augmentation"])
     if "cuda" in states and trainer.device.type == "cuda":

@@ -21,7 +21,7 @@ from labkit import progress
 from labkit.errors import LabkitError, UsageError
 from labkit.training import store
 from labkit.training.checkpoint import History
-from labkit.training.config import Config
+from labkit.training.config import RunConfig
 from labkit.training.wanted import Wanted
 
 SECONDS_TO_ANSWER = 15  # for a scheduler
@@ -201,7 +201,7 @@ def _identity(run: Wanted) -> str:
 
 
 def _train_here(
-    config: Config, device: str, identity: str, topic: str, fresh: str | None
+    config: RunConfig, device: str, identity: str, topic: str, fresh: str | None
 ) -> tuple[str | None, dict[str, bytes] | str]:
     """On the worker: train one run; gives the name and the files of its record, or else None and
     what went wrong: an exception that cannot be sent would leave the client waiting."""

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from itertools import product
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import torch
 from pydantic import (
@@ -101,8 +101,32 @@ class Pretrained(Strict):
     classes: Several[NonNegativeInt] | None = None
 
 
-class Config(Strict):
-    """A training run.
+class RunConfig(Strict):
+    """What every training run says, whatever is trained: how, for how long, from which seed."""
+
+    optimizer: SerializeAsAny[InstanceOf[Optimizer]]
+    schedule: SerializeAsAny[InstanceOf[Schedule]] = Constant()
+    batch_size: PositiveInt = 64
+    epochs: PositiveInt = 10
+    validations_per_epoch: PositiveInt = 2
+    validate_every: PositiveInt | None = None  # so many steps, in place of validations_per_epoch
+    early_stop: Annotated[int, Field(ge=2)] | None = (
+        None  # counted in validations, see loop.reason_to_stop
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+
+    def replace(self, changes: Mapping[str, Any] | None = None, /, **values: Any) -> Self:
+        """A copy with other values; `{"optimizer.learning_rate": 0.1}` reaches an inner field."""
+        return _replaced(self, {**(changes or {}), **values})
+
+    def to_json(self) -> dict:
+        """The Config as plain JSON values, as `config.json` of a record holds them."""
+        return json.loads(self.model_dump_json())
+
+
+class Config(RunConfig):
+    """A run that trains a network to tell images apart.
 
     >>> from labkit.models import tdt4265_first
     >>> from labkit.training import SGD
@@ -117,25 +141,14 @@ class Config(Strict):
         Field(min_length=1),
         BeforeValidator(_layers),
     ]
-    optimizer: SerializeAsAny[InstanceOf[Optimizer]]
-    schedule: SerializeAsAny[InstanceOf[Schedule]] = Constant()
     # the first weights: PyTorch's own, or He et al. 2015's with biases of 0; or somebody's
     initialisation: Literal["default", "kaiming-normal"] = "default"
     pretrained: Pretrained | None = None
     data: Data = Data()
     augmentation: Augmentation = Augmentation()
-    batch_size: PositiveInt = 64
-    epochs: PositiveInt = 10
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the training loss alone
-    validations_per_epoch: PositiveInt = 2
-    validate_every: PositiveInt | None = None  # so many steps, in place of validations_per_epoch
-    early_stop: Annotated[int, Field(ge=2)] | None = (
-        None  # counted in validations, see trainer.reason_to_stop
-    )
     # splits measured at every validation as well, in evaluation mode, for the history
     also_measure: Several[Literal["train", "test"]] = ()
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
 
     @model_validator(mode="after")
     def _combines(self):
@@ -163,16 +176,8 @@ class Config(Strict):
                 )
         return self
 
-    def replace(self, changes: Mapping[str, Any] | None = None, /, **values: Any) -> "Config":
-        """A copy with other values; `{"optimizer.learning_rate": 0.1}` reaches an inner field."""
-        return _replaced(self, {**(changes or {}), **values})
 
-    def to_json(self) -> dict:
-        """The Config as plain JSON values, as `config.json` of a record holds them."""
-        return json.loads(self.model_dump_json())
-
-
-def grid(base: Config, axes: Mapping[str, Iterable[Any]]) -> dict[str, Config]:
+def grid(base: RunConfig, axes: Mapping[str, Iterable[Any]]) -> dict[str, RunConfig]:
     """Every combination of the values of some fields, by name.
 
     >>> from labkit.models import tdt4265_first

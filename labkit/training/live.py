@@ -7,7 +7,7 @@ from IPython.display import SVG, DisplayHandle
 from matplotlib.figure import Figure
 
 from labkit import progress
-from labkit.style import COLOURS, STYLE, WIDTH, svg
+from labkit.style import COLOURS, METRIC_TITLES, STYLE, WIDTH, svg
 from labkit.training.checkpoint import History
 
 SECONDS = 1.0  # between two drawings: drawing takes a tenth of that
@@ -54,11 +54,14 @@ def draw(histories: dict[str, History]) -> Figure:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.4))
         *earlier, latest = histories
-        for panel, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        reached = "cer" if "validation_cer" in histories[latest][-1] else "accuracy"
+        for panel, metric in zip(figure.subplots(1, 2), ("loss", reached), strict=True):
             for name in (*earlier, latest):
                 epochs = [row["epoch"] for row in histories[name]]
                 now = name == latest
                 for split, dashes in (("train", "--"), ("validation", "-")):
+                    if f"{split}_{metric}" not in histories[name][-1]:
+                        continue  # only what is validated is spelled
                     panel.plot(
                         epochs,
                         [row[f"{split}_{metric}"] for row in histories[name]],
@@ -69,7 +72,7 @@ def draw(histories: dict[str, History]) -> Figure:
                         label=split if now else None,
                     )
             panel.set_xlabel("epoch")
-            panel.set_ylabel("loss (nats)" if metric == "loss" else metric)
+            panel.set_ylabel(METRIC_TITLES.get(metric, metric))
             panel.set_xlim(left=0)
         panel.legend()
         figure.suptitle(latest)

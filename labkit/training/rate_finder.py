@@ -13,7 +13,6 @@ from labkit import progress
 from labkit.data import Dataset
 from labkit.training.config import Config, resolve_device
 from labkit.training.engine import seeded
-from labkit.training.loop import batches
 from labkit.training.strict import ConfigError
 from labkit.training.trainer import Trainer
 
@@ -61,9 +60,8 @@ def find_learning_rate(
         )
         config = config.replace(epochs=math.ceil(steps / per_epoch))
         trainer = Trainer(config, dataset, place)
-        every = batches(config, len(trainer.train), trainer.device)
         with progress.bar(steps, "learning rates") as bar:
-            for step, batch in zip(range(steps), every, strict=False):
+            for step, batch in zip(range(steps), trainer.batches(), strict=False):
                 rate = lowest * factor**step
                 trainer.step(batch, learning_rate=rate)
                 loss = trainer.step_loss[step].item()

@@ -16,7 +16,8 @@ from labkit.training.store import Run
 
 # what is compared of the results
 METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "test_loss")
-METRICS += ("test_accuracy", "best_epoch", "training_seconds")
+METRICS += ("test_accuracy", "validation_cer", "test_cer", "test_wer")
+METRICS += ("best_epoch", "training_seconds")
 
 
 def named(start: str) -> Run:
@@ -49,18 +50,20 @@ def differences(runs: Sequence[Run]) -> pd.DataFrame:
     named that not all have.
     """
     configs = {run.key: flat(run.config) for run in runs}
-    layers = {run.key: run.config["network"] for run in runs}
-    for key, config in configs.items():
-        own = [it for it in layers[key] if not all(it in others for others in layers.values())]
-        config["network"] = " → ".join(own) or f"{len(layers[key])} layers"
+    networks = {run.key: run.config["network"] for run in runs}
+    layers = {key: it for key, it in networks.items() if isinstance(it, list)}
+    for key, its in layers.items():
+        own = [it for it in its if not all(it in others for others in layers.values())]
+        configs[key]["network"] = " → ".join(own) or f"{len(its)} layers"
     table = pd.DataFrame(configs, dtype=object)
     different = table.apply(lambda row: row.map(str).nunique() > 1, axis=1)
     return table[different].fillna("–")
 
 
 def results(runs: Sequence[Run]) -> pd.DataFrame:
-    """The metrics of `runs` side by side: a row per metric, a column per run."""
-    return pd.DataFrame({run.key: {name: run.metrics[name] for name in METRICS} for run in runs})
+    """The metrics of `runs` side by side: a row per metric that any has, a column per run."""
+    there = [name for name in METRICS if any(name in run.metrics for run in runs)]
+    return pd.DataFrame({run.key: {name: run.metrics.get(name) for name in there} for run in runs})
 
 
 @dataclass(frozen=True)

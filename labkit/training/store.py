@@ -35,42 +35,23 @@ from torch import Tensor
 
 import labkit
 from labkit import project
-from labkit.data.datasets import Dataset
+from labkit.data import Dataset, WordSet
 from labkit.errors import LabkitError
 from labkit.training.checkpoint import set_aside
-from labkit.training.config import Config, resolve_device, resolve_precision
-from labkit.training.loop import Result
+from labkit.training.config import RunConfig, resolve_device, resolve_precision
+from labkit.training.kinds import KINDS, kind_name, kind_of
+from labkit.training.loop import SPLITS, Result
+
+Data = Dataset | WordSet
 
 FILES = ("config.json", "history.csv", "metrics.json", "environment.json")
 ARRAYS = "arrays.safetensors"
 WEIGHTS = "weights.safetensors"
 
-# the modules whose code decides what a run gives; a network itself is part of the Config
-_DECISIVE = (
-    "data/augment.py",
-    "data/datasets.py",
-    "data/preprocess.py",
-    "handcalc/layers.py",
-    "handcalc/shapes.py",
-    "models/builder.py",
-    "models/transfer.py",
-    "training/checkpoint.py",
-    "training/features.py",
-    "training/loop.py",
-    "training/metrics.py",
-    "training/model.py",
-    "training/optimizers.py",
-    "training/schedules.py",
-    "training/trainer.py",
-)
-
+# how much of each split is used; absent or None: all
+_SIZES = frozenset(f"{split}_{kind.examples}" for split in SPLITS for kind in KINDS.values())
 # what a profile changes: how much is trained, not what
-BUDGET = frozenset(
-    {
-        *("train_images", "validation_images", "test_images", "measured_train_images"),
-        *("epochs", "seed", "precision"),
-    }
-)
+BUDGET = _SIZES | {"measured_train_images", "epochs", "seed", "precision"}
 
 
 @dataclass(frozen=True)
@@ -92,17 +73,23 @@ class Run:
         return str(self.metrics.get("stopped")).startswith("diverged")
 
     def summary(self) -> str:
-        """One line: key, time, device, what was trained and how, test accuracy."""
+        """One line: key, time, device, what was trained and how, what it reached."""
+        examples, network = kind_of(self.config).examples, self.config["network"]
+        if isinstance(network, dict):
+            layers = f"encoder–decoder with{'' if network['attention'] else 'out'} attention"
+            reached = "test_cer"
+        else:
+            layers, reached = f"{len(network)} layers", "test_accuracy"
         return (
             f"{self.key}  {self.environment['finished'][:16]}  {self.environment['device']}  "
-            f"{self.metrics['train_examples']:,} images × {self.config['epochs']}, "
-            f"{len(self.config['network'])} layers, {self.config['optimizer']['name']} "
+            f"{self.metrics['train_examples']:,} {examples} × {self.config['epochs']}, "
+            f"{layers}, {self.config['optimizer']['name']} "
             f"{self.config['optimizer']['learning_rate']:g}, batch {self.config['batch_size']}, "
             f"seed {self.config['seed']}: "
             + (
                 "diverged"
                 if self.diverged
-                else f"test accuracy {self.metrics['test_accuracy']:.3f}"
+                else f"{reached.replace('_', ' ')} {self.metrics[reached]:.3f}"
             )
         )
 
@@ -118,7 +105,7 @@ class Run:
 
     @cached_property
     def arrays(self) -> dict[str, Tensor]:
-        """`step_loss` (steps,), `test_predictions` (N,) and `test_confidences` (N,)."""
+        """`step_loss` (steps,), and what `measured` of the run's trainer gives."""
         return self._tensors(ARRAYS, "has no arrays: it was made by labkit 0.1.0")
 
     @property
@@ -132,14 +119,14 @@ class Run:
         return safetensors.torch.load_file(self.folder / name)
 
 
-def key(config: Config, fingerprint: str, device: torch.device | str) -> str:
+def key(config: RunConfig, fingerprint: str, device: torch.device | str) -> str:
     """The name of the record of `config` on data with this fingerprint."""
     precision = resolve_precision(config.precision, torch.device(device))
     return _key(config.replace(precision=precision).to_json(), fingerprint)
 
 
 def _key(config: dict, fingerprint: str) -> str:
-    content = {"config": config, "data": fingerprint, "source": _source_hash()}
+    content = {"config": config, "data": fingerprint, "source": _source_hash(kind_name(config))}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -149,7 +136,7 @@ def is_current(run: Run) -> bool:
     return run.key == _key(config, run.environment["data"]["fingerprint"])
 
 
-def find(config: Config, dataset: Dataset, device: str = "auto") -> Run | None:
+def find(config: RunConfig, dataset: Data, device: str = "auto") -> Run | None:
     """The finished run of `config`: made here, or committed; None where there is neither.
 
     Precision `auto` takes a record of either, that of this machine first: another may have made it.
@@ -166,7 +153,7 @@ def find(config: Config, dataset: Dataset, device: str = "auto") -> Run | None:
     return None if os.environ.get("LABKIT_FRESH") or dataset.stand_in else _committed(config)
 
 
-def full_scale(config: Config) -> list[Run]:
+def full_scale(config: RunConfig) -> list[Run]:
     """Committed runs of the same experiment: equal in all but the budget (`BUDGET`).
 
     Of these, the ones with the most epochs; one for each seed, the newest.
@@ -179,7 +166,7 @@ def full_scale(config: Config) -> list[Run]:
     return [by_seed[seed] for seed in sorted(by_seed)]
 
 
-def save(config: Config, dataset: Dataset, result: Result, device: str = "auto") -> Run:
+def save(config: RunConfig, dataset: Data, result: Result, device: str = "auto") -> Run:
     """Write the record of a finished run: whole, or not at all."""
     place = resolve_device(device)
     with _whole(project.runs() / key(config, dataset.fingerprint, place)) as beside:
@@ -232,7 +219,7 @@ def _whole(folder: Path) -> Iterator[Path]:
         raise
 
 
-def set_aside_damaged(config: Config, dataset: Dataset, device: str = "auto") -> None:
+def set_aside_damaged(config: RunConfig, dataset: Data, device: str = "auto") -> None:
     """Move the record of `config` out of the way if it cannot be read; call it under `lock`."""
     _set_aside_damaged(project.runs() / key(config, dataset.fingerprint, resolve_device(device)))
 
@@ -272,6 +259,10 @@ def read(folder: Path) -> Run:
     run.__dict__["history"] = contents["history.csv"]
     # records from before there were pretrained networks: all parameters were trained
     run.metrics.setdefault("trained_parameters", run.metrics.get("num_parameters"))
+    # and from before words were trained on
+    data = run.environment["data"]
+    data.setdefault("examples", "images")
+    data.setdefault("train_examples", data.pop("train_images", None))
     return run
 
 
@@ -297,10 +288,8 @@ def local_runs() -> list[Run]:
 
 
 def is_full_scale(run: Run) -> bool:
-    """Whether it was trained on all training images, and measured on all others."""
-    return not any(
-        run.config["data"][f"{split}_images"] for split in ("train", "validation", "test")
-    )
+    """Whether it was trained on the whole training split, and measured on all of the others."""
+    return not any(run.config["data"].get(size) for size in _SIZES)
 
 
 def is_committed(run: Run) -> bool:
@@ -311,7 +300,7 @@ def is_committed(run: Run) -> bool:
 def commit() -> list[Run]:
     """Copy the full-scale records made here to `reports/results/`, without their weights.
 
-    Full-scale is a run on all images of every split, and not on a stand-in's. Of runs with equal
+    Full-scale is a run on the whole of every split, and not on a stand-in's. Of runs with equal
     Configs the one that is committed already stays.
     """
     copied = []
@@ -330,7 +319,7 @@ def commit() -> list[Run]:
     return copied
 
 
-def unfinished(config: Config, dataset: Dataset, device: str = "auto") -> Path:
+def unfinished(config: RunConfig, dataset: Data, device: str = "auto") -> Path:
     """Where the state of the run of `config` is saved until it is finished.
 
     With LABKIT_FRESH set to a time, a state that is older is removed: training begins anew.
@@ -344,21 +333,22 @@ def unfinished(config: Config, dataset: Dataset, device: str = "auto") -> Path:
     return path
 
 
-def lock(config: Config, dataset: Dataset, device: str = "auto") -> FileLock:
+def lock(config: RunConfig, dataset: Data, device: str = "auto") -> FileLock:
     """Held while a run is trained, so that two processes that want it train it once."""
     project.runs().mkdir(parents=True, exist_ok=True)
     name = key(config, dataset.fingerprint, resolve_device(device))
     return FileLock(project.runs() / f".{name}.lock")
 
 
-def environment(config: Config, dataset: Dataset, device: torch.device) -> dict:
+def environment(config: RunConfig, dataset: Data, device: torch.device) -> dict:
     """What a run was made with: shown beside its numbers, not part of its key."""
     return {
         "data": {
             "name": dataset.name,
             "source": dataset.source,
             "fingerprint": dataset.fingerprint,
-            "train_images": len(dataset.train),
+            "examples": kind_of(config).examples,
+            "train_examples": len(dataset.train),
             "stand_in": dataset.stand_in,
         },
         "device": device_name(device),
@@ -404,7 +394,7 @@ def _is_fresh(run: Run) -> bool:
     return not since or datetime.fromisoformat(run.environment["finished"]) >= since
 
 
-def _committed(config: Config) -> Run | None:
+def _committed(config: RunConfig) -> Run | None:
     for run in reversed(committed_runs()):
         # `auto` takes a record of either precision; one that was asked for by name must be the same
         if config.precision in ("auto", run.environment["precision"]) and _matches(
@@ -415,10 +405,10 @@ def _committed(config: Config) -> Run | None:
 
 
 @cache
-def _source_hash() -> str:
+def _source_hash(kind: str) -> str:
     package = Path(labkit.__file__).parent
     digest = hashlib.sha256()
-    for name in _DECISIVE:
+    for name in KINDS[kind].decisive:
         digest.update(_code_alone((package / name).read_text()).encode())
     return digest.hexdigest()
 

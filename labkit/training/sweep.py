@@ -13,7 +13,7 @@ import pandas as pd
 from labkit import progress, project
 from labkit.errors import LabkitError
 from labkit.training import cluster, store
-from labkit.training.config import Config, grid
+from labkit.training.config import RunConfig, grid
 from labkit.training.live import LiveCurves
 from labkit.training.store import Run
 from labkit.training.strict import ConfigError
@@ -96,9 +96,9 @@ class Runs(Mapping[str, list[Run]]):
     def difference(self, name: str, reference: str, metric: str) -> "Difference":
         """How much better or worse `name` is than `reference`, seed by seed where both have it.
 
-        The margin is two standard errors of the sampling of the images, 2·√(2p(1 − p)/n) for
-        accuracies near p on n images, which are the same for every seed; or over the paired seeds,
-        where those differ by more.
+        The margin is two standard errors of the sampling of the examples, 2·√(2p(1 − p)/n) for
+        accuracies or error rates near p on n examples, which are the same for every seed; or over
+        the paired seeds, where those differ by more.
         """
         first, second = (
             {run.config["seed"]: run.metrics for run in self[each]} for each in (name, reference)
@@ -107,7 +107,7 @@ class Runs(Mapping[str, list[Run]]):
         if not common:
             raise ValueError(f"{name!r} and {reference!r} have no seed in common")
         paired = [first[seed][metric] - second[seed][metric] for seed in common]
-        split = metric.removesuffix("_accuracy")
+        split = metric.partition("_")[0]
         p = statistics.fmean(second[seed][metric] for seed in common)
         margin = 2 * math.sqrt(2 * p * (1 - p) / second[common[0]][f"{split}_examples"])
         if len(paired) > 1:
@@ -115,11 +115,11 @@ class Runs(Mapping[str, list[Run]]):
         return Difference(statistics.fmean(paired), margin, len(paired))
 
     def best(self, metric: str = "validation_loss") -> str:
-        """The name with the best mean: the lowest loss, or the highest of any other metric.
+        """The name with the best mean: the lowest loss or error rate, the highest of all else.
 
         What diverged is never the best.
         """
-        sign = -1 if metric.endswith("loss") else 1
+        sign = -1 if metric.endswith(("loss", "cer", "wer")) else 1
 
         def worth(name: str) -> float:
             mean = self.mean(name, metric)
@@ -169,16 +169,16 @@ class Runs(Mapping[str, list[Run]]):
         data = unique(
             f"{d['name']} from {d['source']}, sha256 {d['fingerprint'][:12]}…" for d in sets
         )
-        images = unique(
-            f"{run.metrics['train_examples']:,} of {d['train_images']:,} training images"
-            f" and {run.metrics['test_examples']:,} test images"
+        examples = unique(
+            f"{run.metrics['train_examples']:,} of {d['train_examples']:,} training "
+            f"{d['examples']} and {run.metrics['test_examples']:,} test {d['examples']}"
             for run, d in zip(runs, sets, strict=True)
         )
         keys = ", ".join(run.key[:6] for run in runs[:6])
         seeds = sorted({run.config["seed"] for run in runs})
         more = f" and {len(runs) - 6} more" if len(runs) > 6 else ""
         return (
-            f"{data}; {images}, at most {unique(run.config['epochs'] for run in runs)} epochs, "
+            f"{data}; {examples}, at most {unique(run.config['epochs'] for run in runs)} epochs, "
             f"seed{'s' if len(seeds) > 1 else ''} {unique(seeds)}; "
             f"{unique(run.environment['device'] for run in runs)}, "
             f"{unique(run.environment['precision'] for run in runs)}, "
@@ -189,7 +189,7 @@ class Runs(Mapping[str, list[Run]]):
 
 
 def sweep(
-    configs: Mapping[str, Config] | Config,
+    configs: Mapping[str, RunConfig] | RunConfig,
     axes: Mapping[str, Iterable] | None = None,
     *,
     seeds: Iterable[int] | None = None,
@@ -245,7 +245,7 @@ def sweep(
     return Runs(finished_runs)
 
 
-def full_scale(configs: Mapping[str, Config]) -> Runs:
+def full_scale(configs: Mapping[str, RunConfig]) -> Runs:
     """The committed full-scale runs of these experiments; none unless each of them has some, and of
     as many epochs, so that no comparison mixes scales."""
     found = {name: store.full_scale(config) for name, config in configs.items()}
@@ -253,7 +253,7 @@ def full_scale(configs: Mapping[str, Config]) -> Runs:
     return Runs(found if all(found.values()) and len(epochs) == 1 else {})
 
 
-def at_best_scale(runs: Runs, configs: Mapping[str, Config], profile: str) -> tuple[Runs, str]:
+def at_best_scale(runs: Runs, configs: Mapping[str, RunConfig], profile: str) -> tuple[Runs, str]:
     """What to judge these experiments by, and its profile: their committed full-scale runs where
     there are such, else `runs`, which were made in `profile`. In the full profile always `runs`,
     and on stand-in data, whose classes are others."""
@@ -262,9 +262,9 @@ def at_best_scale(runs: Runs, configs: Mapping[str, Config], profile: str) -> tu
 
 
 def _named(
-    configs: Mapping[str, Config] | Config, axes: Mapping[str, Iterable] | None
-) -> Mapping[str, Config]:
-    if isinstance(configs, Config):
+    configs: Mapping[str, RunConfig] | RunConfig, axes: Mapping[str, Iterable] | None
+) -> Mapping[str, RunConfig]:
+    if isinstance(configs, RunConfig):
         return grid(configs, axes or {})
     if axes:
         raise ConfigError("axes vary one Config; give that one instead of several by name")

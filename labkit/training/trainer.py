@@ -1,4 +1,4 @@
-"""A model in training: one step, and the evaluation of a split. The loop over steps is `fit`'s.
+"""A network that learns to tell images apart: its batches, its loss, the evaluation of a split.
 
 The whole data set lies on the device as bytes. A batch is taken by index, augmented and scaled as
 a whole, so there is no loader, no worker and no copy to wait for; sums of loss and hits stay on the
@@ -9,6 +9,7 @@ first modules of a pretrained network, where no augmentation changes what they s
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,27 +21,24 @@ from labkit.data.datasets import Dataset, Split
 from labkit.handcalc import BatchNorm1d, layer_table
 from labkit.models import transfer
 from labkit.training import features
-from labkit.training.config import Augmentation, Config, resolve_precision
+from labkit.training.base_trainer import BaseTrainer
+from labkit.training.config import Augmentation, Config
 from labkit.training.engine import DEFAULT, Engine
 from labkit.training.metrics import Meter, Metrics
 from labkit.training.model import first_model
-from labkit.training.optimizers import make_optimizer
 from labkit.training.strict import ConfigError
 
 # of 32×32 pixels: enough to fill a GPU, few enough for the activations to stay in a CPU's cache
 EVALUATION_BATCH = 500
 
 
-class Trainer:
-    """A model, its optimizer and the splits on one device."""
+class Trainer(BaseTrainer):
+    """A network, its optimizer and the splits on one device."""
 
     def __init__(
         self, config: Config, dataset: Dataset, device: torch.device, engine: Engine = DEFAULT
     ):
-        self.config = config
-        self.device = device
-        self.engine = engine
-        self.precision = resolve_precision(config.precision, device)
+        super().__init__(config, device, engine)
         self.num_classes = len(dataset.classes)
         chosen = config.data
         train_images = dataset.train.first(chosen.train_images)
@@ -59,31 +57,16 @@ class Trainer:
         model = model.to(device, memory_format=engine.memory_format)
         self.num_parameters = sum(each.numel() for each in model.parameters())
         count = self._num_kept(model, len(train_images) + len(validation_images) + len(test_images))
-        self.frozen, self.model = model[:count].eval(), model[count:]
-        self.trained = [each for each in self.model.parameters() if each.requires_grad]
+        self.frozen, model = model[:count].eval(), model[count:]
         self.train = self._resident(train_images)
         count = chosen.measured_train_images
         self.measured_train = self.train.first(min(count, len(self.train)) if count else None)
         self.validation = self._resident(validation_images)
         self.test = self._resident(test_images)
-        self.steps_per_epoch = math.ceil(len(self.train) / config.batch_size)
-        self.total_steps = self.steps_per_epoch * config.epochs
-        self.optimizer = make_optimizer(
-            config.optimizer, self.trained, fused=engine.fused_optimizer
-        )
-        self.augmentation_draws = torch.Generator(device).manual_seed(config.seed)
-        self.meter = Meter(self.num_classes, device)  # of the training since the last validation
-        self.step_loss = torch.zeros(self.total_steps, device=device)
-        self.steps = 0  # taken so far
-        self.best = self.weights()
-        self._forward = (
-            torch.compile(self.model, mode=engine.compile) if engine.compile else self.model
-        )
+        self._begin(model, self.num_classes)
 
-    def step(self, batch: Tensor, learning_rate: float | None = None) -> None:
-        """One step on the training images with these indices, at the schedule's rate or another."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(self.steps) if learning_rate is None else learning_rate
+    def loss(self, batch: Tensor) -> Tensor:
+        """The mean cross-entropy of the training images with these indices, augmented: ()."""
         images, labels, other_labels, share = self.batch(batch)
         logits = self._logits(images)
         smoothing = self.config.label_smoothing
@@ -91,13 +74,9 @@ class Trainer:
         if share < 1:
             other = F.cross_entropy(logits, other_labels, label_smoothing=smoothing)
             loss = share * loss + (1 - share) * other
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self.step_loss[self.steps] = loss.detach()
-        self.steps += 1
         # what was mixed counts as the class of which it has more
         self.meter.add(logits, labels if share >= 0.5 else other_labels, loss)
+        return loss
 
     def batch(self, indices: Tensor) -> augment.Mixed:
         """Training images and labels, augmented and scaled: (n,) → (n, C, H, W) and (n,)."""
@@ -121,11 +100,6 @@ class Trainer:
             return mix(images, labels, alpha, host)
         return augment.Mixed(images, labels, labels, 1.0)
 
-    def learning_rate(self, step: int) -> float:
-        """The learning rate at `step`, the first being 0."""
-        factor = self.config.schedule.factor(step, self.steps_per_epoch, self.total_steps)
-        return self.config.optimizer.learning_rate * factor
-
     def validate(self) -> dict[str, float]:
         """Losses and accuracies: of the training since the last call, and of the validation split.
 
@@ -142,6 +116,34 @@ class Trainer:
             f"{name}_{metric}": getattr(values, metric)
             for name, values in measured.items()
             for metric in ("loss", "accuracy")
+        }
+
+    def measured(self, row: dict[str, float]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Loss and accuracy on every split, the test set's confusion, and its predictions.
+
+        Arrays: `test_predictions` (N,), and `test_confidences` (N,), their probabilities.
+        """
+        metrics: dict[str, Any] = {}
+        for name, column, split in (
+            ("train", "measured_train", self.measured_train),
+            ("validation", "validation", self.validation),
+        ):
+            if f"{column}_loss" in row:  # taken then, with these very weights
+                loss, accuracy = row[f"{column}_loss"], row[f"{column}_accuracy"]
+            else:
+                found = self.evaluate(split)
+                loss, accuracy = found.loss, found.accuracy
+            metrics |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+        logits = self.logits(self.test)
+        meter = Meter(self.num_classes, self.device)
+        meter.add(logits, self.test.labels)
+        tested = meter.result()
+        metrics |= {"test_loss": tested.loss, "test_accuracy": tested.accuracy}
+        metrics["test_confusion"] = tested.confusion.tolist()
+        confidences, predictions = logits.softmax(1).max(1)
+        return metrics, {
+            "test_predictions": predictions.to(torch.int16).cpu(),
+            "test_confidences": confidences.half().cpu(),
         }
 
     def evaluate(self, split: Split) -> Metrics:
@@ -163,14 +165,6 @@ class Trainer:
         ]
         self.model.train(was_training)
         return torch.cat(parts)
-
-    def weights(self) -> dict[str, Tensor]:
-        """A copy of the model's parameters and buffers."""
-        return {name: value.clone() for name, value in self.model.state_dict().items()}
-
-    def keep_best(self) -> None:
-        """Remember the present weights as the best."""
-        self.best = self.weights()
 
     def _checked_shape(self, train: Split) -> tuple[int, ...]:
         """The shape of an image as the network is fed it; ConfigError where it cannot be."""

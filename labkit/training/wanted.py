@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from labkit.data import Dataset, load
+from labkit.data import Dataset, WordSet
 from labkit.training import store
 from labkit.training.checkpoint import History
-from labkit.training.config import Config, resolve_device
+from labkit.training.config import RunConfig, resolve_device
+from labkit.training.kinds import kind_of
 from labkit.training.loop import fit
 from labkit.training.store import Run
 
@@ -17,14 +18,13 @@ class Wanted:
     """A run by its Config; `description` is its name in progress bars."""
 
     description: str
-    config: Config
+    config: RunConfig
     device: str = "auto"
 
     @cached_property
-    def dataset(self) -> Dataset:
-        """Memory-mapped: cheap to open, and to keep open."""
-        data = self.config.data
-        return load(data.name, validation_fraction=data.validation_fraction)
+    def dataset(self) -> Dataset | WordSet:
+        """What it is trained on."""
+        return kind_of(self.config).load(self.config)
 
     @cached_property
     def key(self) -> str:

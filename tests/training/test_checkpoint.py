@@ -25,6 +25,7 @@ from labkit.training import (
     OneCycle,
     RMSprop,
     fit,
+    kinds,
     loop,
     store,
     wanted,
@@ -178,7 +179,7 @@ def train(runs: Path, seconds: float, begun) -> None:
     os.environ.pop(progress.RELAY_VARIABLE, None)
     sys.stderr = io.StringIO()
     torch.set_num_threads(1)
-    wanted.load = lambda name, validation_fraction: make_dataset()
+    kinds.load = lambda name, validation_fraction: make_dataset()
     loop.CHECKPOINT_SECONDS = seconds
     config = make_config().replace(
         network=NETWORK, optimizer=Adam(learning_rate=0.01), augmentation=AUGMENTATION, epochs=150
@@ -213,7 +214,7 @@ def test_killed_at_twenty_random_moments(tmp_path, monkeypatch):
     takes = time.perf_counter() - began
     for _ in range(20):
         process = start("killed")
-        process.join(moments.uniform(0, takes / 15))
+        process.join(moments.uniform(0, takes / 30))
         assert process.is_alive()  # else it was not killed
         process.kill()
         process.join()

@@ -17,15 +17,15 @@ from quarters import make_dataset
 
 from labkit import project
 from labkit.errors import LabkitError, UsageError
-from labkit.training import store, sweep, wanted
+from labkit.training import kinds, store, sweep
 
 # what a worker runs before its first task: its data, and steps slow enough to be caught at one
 PRELOAD = """
 import os, sys, time
 sys.path.insert(0, {tests!r})
 from quarters import make_dataset
-from labkit.training import trainer, wanted
-wanted.load = lambda name, validation_fraction: make_dataset()
+from labkit.training import kinds, trainer
+kinds.load = lambda name, validation_fraction: make_dataset()
 def step(self, *args, real=trainer.Trainer.step):
     time.sleep({pause})
     with open({log!r}, "a") as log:
@@ -91,7 +91,7 @@ class Cluster:
 
 @pytest.fixture
 def start_cluster(tmp_path, monkeypatch):
-    monkeypatch.setattr(wanted, "load", lambda name, validation_fraction: make_dataset())
+    monkeypatch.setattr(kinds, "load", lambda name, validation_fraction: make_dataset())
     started = []
 
     def start(*, pause: float = 0.0, runs: Path | None = None) -> Cluster:
@@ -228,7 +228,7 @@ def test_a_worker_with_another_labkit_is_refused(config, start_cluster):
     cluster = start_cluster()
     cluster.preload.write_text(
         cluster.preload.read_text()
-        + "\nfrom labkit.training import store\nstore._source_hash = lambda: 'older'\n"
+        + "\nfrom labkit.training import store\nstore._source_hash = lambda kind: 'older'\n"
     )
     cluster.worker()
     with pytest.raises(LabkitError, match="another labkit or other data"):

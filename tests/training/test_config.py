@@ -32,7 +32,7 @@ def make(**changes) -> Config:
         (lambda: make(batch_size=0), "Config.batch_size: 0: input should be greater than 0"),
         (
             lambda: make(epoch=3),
-            "Config.epoch: 3: unknown; did you mean epochs? The fields are network, ",
+            "Config.epoch: 3: unknown; did you mean epochs? The fields are optimizer, ",
         ),
         (lambda: make(seed="1"), "Config.seed: '1': input should be a valid integer"),
         (lambda: make(epochs=1.5), "Config.epochs: 1.5: input should be a valid integer"),
@@ -71,7 +71,7 @@ def make(**changes) -> Config:
         (lambda: make(seed=2**70), f"Config.seed: {2**70}: input should be less than"),
         (lambda: make(seed=-1), "Config.seed: -1: input should be greater than or equal to 0"),
         (lambda: make(network=()), "Config.network: (): tuple should have at least 1 item"),
-        (lambda: make().replace({"nope.x": 1}), "Config.nope: unknown; the fields are network"),
+        (lambda: make().replace({"nope.x": 1}), "Config.nope: unknown; the fields are optimizer"),
         (lambda: grid(make(), {"batch_size": 3}), "axis batch_size: 3: give a list of values"),
         (lambda: Augmentation(crop=0), "Augmentation.crop: 0: input should be greater than 0"),
         (lambda: Augmentation(crop_padding=4), "Augmentation: crop_padding pads for the crop"),

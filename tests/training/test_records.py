@@ -4,12 +4,12 @@ from quarters import make_dataset
 from labkit import project
 from labkit.errors import UsageError
 from labkit.handcalc import Flatten, Linear
-from labkit.training import Adam, records, store, sweep, wanted
+from labkit.training import Adam, kinds, records, store, sweep
 
 
 @pytest.fixture(autouse=True)
 def _data(monkeypatch):
-    monkeypatch.setattr(wanted, "load", lambda name, validation_fraction: make_dataset())
+    monkeypatch.setattr(kinds, "load", lambda name, validation_fraction: make_dataset())
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_prune_names_what_nothing_asks_for_and_keeps_the_rest(two, config, monke
     assert records.prunable() == []
     assert (folder / "damaged-0123-x").is_dir()
 
-    monkeypatch.setattr(store, "_source_hash", lambda: "an edited trainer")
+    monkeypatch.setattr(store, "_source_hash", lambda kind: "an edited trainer")
     assert records.prunable() == []  # full-scale, and not committed yet
     monkeypatch.setattr(store, "is_committed", lambda run: run.key == two[1].key)
     (stale,) = records.prunable()

@@ -18,6 +18,7 @@ import torch
 from labkit import project
 from labkit.errors import LabkitError
 from labkit.training import Pretrained, Result, Runs, fit, store
+from labkit.training.kinds import KINDS
 
 CPU = torch.device("cpu")
 
@@ -76,7 +77,7 @@ def test_auto_precision_is_the_one_that_it_resolves_to(config):
 def test_the_key_depends_on_data_and_decisive_source(config, monkeypatch):
     key = store.key(config, "data", CPU)
     assert store.key(config, "other data", CPU) != key
-    monkeypatch.setattr(store, "_source_hash", lambda: "an edited trainer")
+    monkeypatch.setattr(store, "_source_hash", lambda kind: "an edited trainer")
     assert store.key(config, "data", CPU) != key
 
 
@@ -136,7 +137,9 @@ def test_any_byte_that_changed_is_noticed(config, dataset, result, results_folde
 
 def test_decisive_modules_exist():
     package = Path(store.labkit.__file__).parent
-    assert all((package / name).is_file() for name in store._DECISIVE)
+    for kind in KINDS.values():
+        assert all((package / name).is_file() for name in kind.decisive)
+        assert len(set(kind.decisive)) == len(kind.decisive)
 
 
 @pytest.mark.parametrize("name", store.FILES)
@@ -216,7 +219,7 @@ def test_a_committed_record_is_found_by_config_alone(
     run = store.save(config, dataset, result)
     commit(run, results_folder, "full")
     shutil.rmtree(run.folder)
-    monkeypatch.setattr(store, "_source_hash", lambda: "a later trainer")
+    monkeypatch.setattr(store, "_source_hash", lambda kind: "a later trainer")
     found = store.find(config.replace(precision="auto"), dataset)
     assert found.metrics == result.metrics
     assert run.has_weights is False  # its folder is gone

@@ -12,13 +12,23 @@ from quarters import made_run
 
 from labkit import project
 from labkit.handcalc import Flatten, Linear
-from labkit.training import Adam, ConfigError, Runs, at_best_scale, full_scale, store, sweep, wanted
+from labkit.training import (
+    Adam,
+    ConfigError,
+    Runs,
+    at_best_scale,
+    full_scale,
+    kinds,
+    store,
+    sweep,
+    wanted,
+)
 from labkit.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
 def _data(monkeypatch, dataset):
-    monkeypatch.setattr(wanted, "load", lambda name, validation_fraction: dataset)
+    monkeypatch.setattr(kinds, "load", lambda name, validation_fraction: dataset)
 
 
 @pytest.fixture
@@ -143,8 +153,8 @@ def test_two_processes_train_each_run_once(tmp_path):
             import sys
             sys.path.insert(0, sys.argv[1])
             from quarters import make_config, make_dataset
-            from labkit.training import sweep, wanted
-            wanted.load = lambda name, validation_fraction: make_dataset()
+            from labkit.training import kinds, sweep, wanted
+            kinds.load = lambda name, validation_fraction: make_dataset()
             real = wanted.fit
             def told(*args, **options):
                 print("trained", options["description"], flush=True)
@@ -274,7 +284,7 @@ def test_one_run_on_a_stand_in_is_enough_to_say_so(runs):
 def test_runs_on_a_stand_in_say_so(config, dataset, monkeypatch):
     assert sweep({"only": config}).stand_in is False
     changed = dataclasses.replace(dataset, stand_in=True, fingerprint="1" * 64)
-    monkeypatch.setattr(wanted, "load", lambda name, validation_fraction: changed)
+    monkeypatch.setattr(kinds, "load", lambda name, validation_fraction: changed)
     assert sweep({"only": config}).stand_in is True
 
 

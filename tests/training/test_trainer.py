@@ -24,7 +24,7 @@ from labkit.training import (
     Trainer,
     fit,
 )
-from labkit.training.loop import batches, reason_to_stop, validation_steps
+from labkit.training.loop import reason_to_stop, validation_steps
 
 CPU = torch.device("cpu")
 
@@ -205,13 +205,14 @@ def test_a_run_that_diverges_ends_and_says_so(config, dataset):
     assert len(result.history) < 10
 
 
-def test_every_image_is_seen_once_an_epoch(config):
-    every = list(batches(config.replace(epochs=2), 90, CPU))
+def test_every_image_is_seen_once_an_epoch(config, dataset):
+    trainer = Trainer(config.replace({"data.train_images": 90}, epochs=2), dataset, CPU)
+    every = list(trainer.batches())
     assert [len(batch) for batch in every] == [16, 16, 16, 16, 16, 10] * 2
     seen = [torch.cat(every[:6]), torch.cat(every[6:])]
     assert all(sorted(epoch.tolist()) == list(range(90)) for epoch in seen)
     assert not torch.equal(*seen)
-    rest = list(batches(config.replace(epochs=2), 90, CPU, skip=7))  # as after a checkpoint
+    rest = list(trainer.batches(skip=7))  # as after a checkpoint
     assert all(torch.equal(*pair) for pair in zip(rest, every[7:], strict=True))
 
 
