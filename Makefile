@@ -9,7 +9,7 @@ READY = .venv/.ready
 
 BENCH = .venv/bench
 
-.PHONY: report test lab bench bench-accuracy clean
+.PHONY: report test lab bench bench-spelling bench-accuracy clean
 
 report: $(READY)
 	@$(BIN)/labkit report $(ARGS)
@@ -30,6 +30,11 @@ bench: $(BENCH)/.ready
 	$(BENCH)/bin/python benchmarks/step_speed.py $(ARGS)
 	$(BENCH)/bin/python benchmarks/switches.py $(ARGS)
 	$(BENCH)/bin/python benchmarks/engine_speed.py $(ARGS)
+	$(BENCH)/bin/python benchmarks/spelling_speed.py $(ARGS)
+
+# that part of it alone, which needs no peers
+bench-spelling: $(READY)
+	$(BIN)/python benchmarks/spelling_speed.py $(ARGS)
 
 # takes up where it was interrupted
 bench-accuracy: $(BENCH)/.ready
