@@ -149,7 +149,7 @@ def textbook_loss(model: Seq2Seq, sources: Tensor, targets: Tensor) -> Tensor:
 def textbook_encoding(model: Seq2Seq, sources: Tensor):
     mask = sources != PAD
     packed = nn.utils.rnn.pack_padded_sequence(
-        model.dropout(model.source_embedding(sources)),
+        model._drop(model.source_embedding(sources)),
         mask.sum(1).cpu(),
         batch_first=True,
         enforce_sorted=False,
@@ -157,11 +157,11 @@ def textbook_encoding(model: Seq2Seq, sources: Tensor):
     packed, states = model.encoder(packed)
     memory, _ = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
     state = tuple(each.transpose(0, 1).flatten(1)[None] for each in states)
-    return model.dropout(memory), state, mask
+    return model._drop(memory), state, mask
 
 
 def textbook_step(model: Seq2Seq, last: Tensor, memory: Tensor, state, mask: Tensor):
-    embedded = model.dropout(model.target_embedding(last))[:, None]
+    embedded = model._drop(model.target_embedding(last))[:, None]
     output, state = model.decoder(embedded, state)
     output = output[:, 0]
     if model.attention:
@@ -171,7 +171,7 @@ def textbook_step(model: Seq2Seq, last: Tensor, memory: Tensor, state, mask: Ten
         context = (shares[:, None] @ memory)[:, 0]
         output = torch.tanh(model.combine(torch.cat([context, output], dim=1)))
     weight = model.target_embedding.weight
-    return F.linear(model.dropout(output), weight, model.output_bias), state
+    return F.linear(model._drop(output), weight, model.output_bias), state
 
 
 def check_losses() -> None:
@@ -179,7 +179,7 @@ def check_losses() -> None:
     for name, attention in KINDS.items():
         trainer = trainer_of(config(attention, 640).replace({"network.dropout": 0.0}))
         batch = next(iter(trainer.epoch(torch.Generator().manual_seed(1))))
-        ours = trainer.loss(batch).item()
+        ours = trainer.loss(batch).item() / trainer.weight(batch)
         theirs = textbook_loss(trainer.model, *trainer.train.take(batch)).item()
         print(f"loss of a batch, {name}: labkit {ours:.7f}, textbook {theirs:.7f}")
         if abs(ours - theirs) > 1e-5:

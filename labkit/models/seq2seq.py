@@ -88,7 +88,7 @@ class Seq2Seq(nn.Module):
         half = hidden_size // 2
         self.encoder = nn.LSTM(embedding_dim, half, batch_first=True, bidirectional=True)
         self.target_embedding = nn.Embedding(num_targets, embedding_dim, padding_idx=PAD)
-        # as the output layer it would begin with logits of 10 and more in size: sure, and wrong
+        # with variance 1 its logits would be 10 in size from the start: sure, and wrong
         nn.init.normal_(self.target_embedding.weight, std=hidden_size**-0.5)
         self.decoder = nn.LSTM(embedding_dim, hidden_size, batch_first=True)
         self.output_bias = nn.Parameter(torch.zeros(num_targets))

@@ -137,11 +137,22 @@ class SpellingTrainer(BaseTrainer):
         self._begin(model, len(self.letters))
 
     def loss(self, batch: Tensor) -> Tensor:
-        """The mean cross-entropy (nats) of the letters of these words, END included: ()."""
+        """The mean cross-entropy (nats) of the letters of these words, END included, times the
+        batch's `weight`: ()."""
         logits, letters = self._taught(self.train, batch, self._forward)
         loss = F.cross_entropy(logits, letters)
         self.meter.add(logits, letters, loss)
-        return loss
+        return loss * self.weight(batch)
+
+    def weight(self, batch: Tensor) -> float:
+        """How many letters these words have, beside those of an average batch.
+
+        Batches are of words of like length: without it a letter of a short word would count for
+        more than one of a long word.
+        """
+        lengths = self.train.num_letters
+        average = lengths.sum().item() / len(lengths) * self.config.batch_size
+        return lengths[batch].sum().item() / average
 
     def epoch(self, order: torch.Generator) -> Iterator[Tensor]:
         """Batches of like length in random order: words at random, sorted in pools of batches."""

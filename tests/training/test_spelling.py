@@ -1,11 +1,13 @@
 """Words as runs: batches, loss, what is measured, and that records of them are runs like others."""
 
+import dataclasses
+
 import jiwer
 import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from spellings import make_spelling_config, make_words
+from spellings import make_pairs, make_spelling_config, make_words
 
 from labkit.data.words import END, PAD, START, Vocabulary
 from labkit.models.seq2seq import greedy
@@ -107,13 +109,28 @@ def test_the_loss_is_the_mean_over_the_letters_of_each_word_alone(words, attenti
         )
         total += F.cross_entropy(logits[0], torch.tensor(right), reduction="sum").item()
         count += len(right)
-    assert trainer.loss(batch).item() == pytest.approx(total / count, abs=1e-5)
+    loss = trainer.loss(batch).item()
+    assert trainer.meter.result().loss == pytest.approx(total / count, abs=1e-5)
+    assert loss / trainer.weight(batch) == pytest.approx(total / count, abs=1e-5)
+
+
+def test_every_letter_of_an_epoch_weighs_the_same(trainer):
+    lengths = trainer.train.num_letters
+    each = [
+        (trainer.weight(batch) / lengths[batch].sum().item(), trainer.weight(batch))
+        for batch in trainer.batches()
+    ]
+    assert len({round(weight, 9) for weight, _ in each}) == 1
+    full = [weight for _, weight in each[:10]]
+    assert sum(full) == pytest.approx(150 / 16)  # that of an average batch of 16 is 1
+    assert max(full) > 1.5 > 0.7 > min(full)
 
 
 def test_the_first_loss_is_near_that_of_guessing(words):
     trainer = SpellingTrainer(make_spelling_config(hidden_size=128), words, CPU)
     chance = torch.tensor(float(len(trainer.letters))).log().item()
-    assert trainer.loss(next(trainer.batches())).item() == pytest.approx(chance, abs=0.3)
+    trainer.loss(next(trainer.batches()))
+    assert trainer.meter.result().loss == pytest.approx(chance, abs=0.3)
 
 
 # --- what is learnt and measured ------------------------------------------------------------------
@@ -121,13 +138,14 @@ def test_the_first_loss_is_near_that_of_guessing(words):
 
 @pytest.fixture(scope="module")
 def learnt(words):
-    """What a network has learnt in 60 epochs."""
-    return fit(make_spelling_config(attention=True, hidden_size=32).replace(epochs=60), words)
+    """What a network has learnt of more words in 40 epochs."""
+    more = dataclasses.replace(words, train=make_pairs(300, 1))
+    return fit(make_spelling_config(attention=True, hidden_size=32).replace(epochs=40), more)
 
 
 def test_it_learns_to_spell(learnt):
-    assert learnt.metrics["test_cer"] < 0.05
-    assert learnt.history[0]["validation_cer"] > 0.3
+    assert learnt.metrics["test_cer"] < 0.25
+    assert learnt.history[0]["validation_cer"] > 0.5
     assert learnt.history[-1]["train_loss"] < 0.3 < learnt.history[0]["train_loss"]
 
 
@@ -165,9 +183,9 @@ def test_the_narrowest_nucleus_is_greedy(learnt):
     assert metrics["test_nucleus_0.001_wer_at_3"] == pytest.approx(metrics["test_wer"])
 
 
-def test_of_three_samples_one_is_right_more_often(config, words):
-    metrics = fit(config.replace(nucleus=[0.99]), words).metrics
-    assert metrics["test_nucleus_0.99_wer_at_3"] < metrics["test_nucleus_0.99_wer"]
+def test_of_three_samples_one_is_right_more_often(learnt):
+    metrics = learnt.metrics
+    assert metrics["test_nucleus_0.9_wer_at_3"] < metrics["test_nucleus_0.9_wer"]
 
 
 @each_network
