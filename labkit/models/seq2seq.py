@@ -231,7 +231,7 @@ def draw(probabilities: Tensor, p: float, uniforms: Tensor) -> Tensor:
     inside = (F.pad(sums[..., :-1], (1, 0)) < p) & (ordered > 0)
     last = inside.sum(dim=-1, keepdim=True) - 1
     reached = uniforms[..., None] * sums.gather(-1, last)
-    # rounding may bring a number just below 1 up to the whole sum
+    # where rounding reaches the whole sum, no further than the nucleus
     place = (sums <= reached).sum(dim=-1, keepdim=True).minimum(last)
     return letters.gather(-1, place)[..., 0]
 

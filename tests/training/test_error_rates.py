@@ -54,7 +54,7 @@ def test_case_accents_and_unicode_s_forms_count():
     assert character_error_rate(["Aé"], ["aé"]) == 0.5
     assert character_error_rate(["é"], ["e"]) == 1.0
     assert character_error_rate(["é"], [apart]) == 2.0  # e for é, and the accent too many
-    assert word_error_rate(["é"], [apart]) == 1.0
+    assert word_error_rate(["é", "Aé"], [apart, "aé"]) == 1.0
 
 
 def test_word_errors_on_paper():
@@ -109,7 +109,7 @@ def test_what_cannot_be_compared_is_refused(references, hypotheses, said):
         ([["ab"]], "2 references, but 1 samples; give as many"),
         ([["a", "b"], ["a"]], r"samples\[1\] has 1 words, samples\[0\] 2; give as many for each"),
         ([[], []], r"samples\[0\] has 0 words, samples\[0\] 0; .*, at least one"),
-        (["ab", "cd"], r"samples\[0\] is the word 'ab'; give a list of words"),
+        ([["a", "b"], "cde"], r"samples\[1\] is the word 'cde'; give a list of words"),
         ([[["a", "b"]], [["c"]]], r"samples\[0\]\[0\] is \['a', 'b'\] and no word"),
     ],
 )
@@ -175,6 +175,7 @@ def test_edits_are_the_letters_that_differ(reference, hypothesis):
         ("chaplet", "chaplit", "vowel for a vowel"),
         ("cafés", "cafis", "vowel for a vowel"),
         ("Amy", "imy", "vowel for a vowel"),
+        ("gypsy", "gipsy", "vowel for a vowel"),
         ("cat", "kat", "one letter replaced"),
         ("cat", "cht", "one letter replaced"),
         ("knit", "nit", "one letter missing"),
@@ -185,6 +186,7 @@ def test_edits_are_the_letters_that_differ(reference, hypothesis):
         ("abca", "abcba", "one letter too many"),  # doubles no neighbour
         ("believe", "beleive", "two letters swapped"),
         ("caught", "cot", "far off"),  # 4 edits
+        ("restrengthen", "restrenkfnn", "far off"),  # 4 edits, though of 12 letters
         ("phone", "fone", "two or three edits"),
         ("chaplet", "japlet", "two or three edits"),
         ("nation", "nashun", "two or three edits"),
