@@ -225,7 +225,13 @@ def verify(name):
     """Recompute the checksum of a prepared data set."""
     from labkit.data import sources, words
 
-    click.echo((words if name in words.WORD_SETS else sources).verify(name))
+    if name in words.WORD_SETS:
+        click.echo(words.verify(name))
+    elif name in sources.DATASETS:
+        click.echo(sources.verify(name))
+    else:
+        hint = nearest(name, [*sources.DATASETS, *words.WORD_SETS])
+        raise UsageError(f"there is no data set {name!r}; {hint}")
 
 
 @cli.group()
@@ -315,7 +321,7 @@ def prune(yes, unfinished):
 def commit():
     """Copy the full-scale records made here, without weights, to reports/results/.
 
-    Full-scale is a run on all images of its data set. Commit the folder with git afterwards.
+    Full-scale is a run on the whole of its data set. Commit the folder with git afterwards.
     """
     from labkit.training import store
 

@@ -76,6 +76,7 @@ class Status:
     fingerprint: str | None
     problem: str | None  # of a damaged set: what is wrong and what to do
     stand_in: bool = False
+    remarks: tuple[str, ...] = ()  # on what is in it
 
     def __str__(self) -> str:
         if self.problem:
@@ -90,7 +91,8 @@ class Status:
                 f"  sha256 {self.fingerprint}\n"
                 f"  `labkit data fetch {self.name}` tries again for the real set"
             )
-        return f"{self.name}: {lies}\n  from {self.source}\n  sha256 {self.fingerprint}"
+        lines = [f"{self.name}: {lies}", f"from {self.source}", f"sha256 {self.fingerprint}"]
+        return "\n  ".join([*lines, *self.remarks])
 
 
 def fetch(name: str) -> Path:

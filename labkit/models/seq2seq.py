@@ -229,7 +229,7 @@ def draw(probabilities: Tensor, p: float, uniforms: Tensor) -> Tensor:
     sums = ordered.cumsum(dim=-1)
     # a letter belongs to it as long as those before do not reach p
     inside = (F.pad(sums[..., :-1], (1, 0)) < p) & (ordered > 0)
-    last = inside.sum(dim=-1, keepdim=True) - 1
+    last = (inside.sum(dim=-1, keepdim=True) - 1).clamp(min=0)  # of NaN nothing is inside
     reached = uniforms[..., None] * sums.gather(-1, last)
     # where rounding reaches the whole sum, no further than the nucleus
     place = (sums <= reached).sum(dim=-1, keepdim=True).minimum(last)

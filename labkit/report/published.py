@@ -42,9 +42,10 @@ def beside_published(runs: Runs, names: dict[str, str]) -> pd.DataFrame:
             digits = 0 if isinstance(value, int) else 3  # a count, or a share
             row = {"task": question.partition("/")[2], "metric": metric.replace("_", " ")}
             row["published"] = f"{value:,}" if digits == 0 else f"{value:g}"
-            row["measured"] = runs.spread(name, metric, digits) if compared else instead
-            row["seeds"] = len(runs[name]) if compared else 0
-            difference = runs.mean(name, metric) - value if compared else None
-            row["difference"] = f"{difference:+,.{digits}f}" if compared else "–"
+            there = compared and all(metric in run.metrics for run in runs[name])
+            row["measured"] = runs.spread(name, metric, digits) if there else instead
+            row["seeds"] = len(runs[name]) if there else 0
+            difference = runs.mean(name, metric) - value if there else None
+            row["difference"] = f"{difference:+,.{digits}f}" if there else "–"
             rows.append(row)
     return pd.DataFrame(rows).set_index(["task", "metric"])

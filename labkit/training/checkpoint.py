@@ -2,7 +2,7 @@
 
 A safetensors file (nothing is unpickled): tensors by name, all else as JSON in its header. It is
 written beside its place and renamed, so that at any moment there is one whole state, or none. The
-order of the images and the learning rate are functions of the seed and the step, so the step is
+order of the examples and the learning rate are functions of the seed and the step, so the step is
 all that they need.
 """
 

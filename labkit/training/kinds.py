@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from labkit.data import Dataset, WordSet, load, load_words
+from labkit.errors import LabkitError
 from labkit.training.base_trainer import BaseTrainer
 from labkit.training.config import Config, RunConfig
 from labkit.training.spelling import SpellingConfig, SpellingTrainer
@@ -26,6 +27,8 @@ class Kind:
     examples: str  # what is counted
     load: Callable[[RunConfig], Dataset | WordSet]
     trainer: Callable[..., BaseTrainer]  # of Config, data, device and Engine
+    # the same on every machine, to the bit; pixels depend on who decoded them
+    exact_data: bool
     # the modules, as paths in the package, whose code decides what a run gives; a network of layers
     # is itself part of the Config
     decisive: tuple[str, ...]
@@ -45,6 +48,7 @@ KINDS = {
         examples="images",
         load=_load_images,
         trainer=Trainer,
+        exact_data=False,
         decisive=(
             *_SHARED,
             "data/augment.py",
@@ -63,6 +67,7 @@ KINDS = {
         examples="words",
         load=_load_words,
         trainer=SpellingTrainer,
+        exact_data=True,
         decisive=(
             *_SHARED,
             "data/words.py",
@@ -83,4 +88,9 @@ def kind_name(config: RunConfig | dict) -> str:
 
 def kind_of(config: RunConfig | dict) -> Kind:
     """What belongs to a Config, or to a recorded one."""
-    return KINDS[kind_name(config)]
+    name = kind_name(config)
+    if name not in KINDS:
+        raise LabkitError(
+            f"a run of kind {name!r}: this labkit knows {', '.join(KINDS)}; update it"
+        )
+    return KINDS[name]

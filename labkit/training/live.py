@@ -14,8 +14,9 @@ SECONDS = 1.0  # between two drawings: drawing takes a tenth of that
 
 
 class LiveCurves:
-    """Loss and accuracy of every run of a sweep, drawn anew in place; nothing outside JupyterLab.
+    """Loss, and accuracy or error rate, of every run of a sweep, drawn anew in place.
 
+    Nothing outside JupyterLab.
     A notebook that is executed for a report shows its own figures, and no curves in between.
     """
 

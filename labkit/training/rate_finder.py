@@ -4,17 +4,16 @@ Smith 2017, arXiv:1506.01186. The steps are those of a run, on its batches; the 
 away. A good rate lies well before the one at which the loss turns upwards, where it still falls.
 """
 
-import math
 from dataclasses import dataclass
 
 import pandas as pd
 
 from labkit import progress
-from labkit.data import Dataset
-from labkit.training.config import Config, resolve_device
+from labkit.data import Dataset, WordSet
+from labkit.training.config import RunConfig, resolve_device
 from labkit.training.engine import seeded
+from labkit.training.kinds import kind_of
 from labkit.training.strict import ConfigError
-from labkit.training.trainer import Trainer
 
 SMOOTHING = 0.9  # of the running mean that single batches are too noisy without
 DIVERGED = 4.0  # times the lowest loss
@@ -33,8 +32,8 @@ class FoundRates:
 
 
 def find_learning_rate(
-    config: Config,
-    dataset: Dataset,
+    config: RunConfig,
+    dataset: Dataset | WordSet,
     *,
     lowest: float = 1e-5,
     highest: float = 1.0,
@@ -55,11 +54,8 @@ def find_learning_rate(
     rows, mean = [], 0.0
     place = resolve_device(device)
     with seeded(config.seed, place):
-        per_epoch = math.ceil(
-            len(dataset.train.first(config.data.train_images)) / config.batch_size
-        )
-        config = config.replace(epochs=math.ceil(steps / per_epoch))
-        trainer = Trainer(config, dataset, place)
+        # more than enough: an epoch has at least one step
+        trainer = kind_of(config).trainer(config.replace(epochs=steps), dataset, place)
         with progress.bar(steps, "learning rates") as bar:
             for step, batch in zip(range(steps), trainer.batches(), strict=False):
                 rate = lowest * factor**step

@@ -4,6 +4,7 @@ pairs ─→ ids, padded ─→ batches of words of like length ─→ Seq2Seq, 
                          └─ spelled by itself: greedy, beam, nucleus ─→ error rates
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,7 @@ from labkit.training.error_rates import (
     word_error_rate_at,
 )
 from labkit.training.metrics import Meter
-from labkit.training.strict import Strict
+from labkit.training.strict import ConfigError, Strict
 
 # what follows changes speed, and by it which words share a batch or a draw, so it is fixed
 POOL = 20  # batches whose words are sorted by length together
@@ -104,7 +105,7 @@ class Part:
     def by_length(self) -> Iterator[Tensor]:
         """All indices in batches of like length, so that little is padding."""
         order = (self.num_phonemes * 1000 + self.num_letters).argsort(stable=True)
-        return iter(order.split(EVALUATION_BATCH) if len(self) else ())
+        return iter(order.split(EVALUATION_BATCH))
 
 
 class SpellingTrainer(BaseTrainer):
@@ -130,6 +131,13 @@ class SpellingTrainer(BaseTrainer):
                 (dataset.test, chosen.test_words),
             )
         )
+        for name, part in (
+            ("train", self.train),
+            ("validation", self.validation),
+            ("test", self.test),
+        ):
+            if not len(part):
+                raise ConfigError(f"{dataset.name}: its {name} part is empty; give it some words")
         # spelling that goes on and on is cut at the longest word that could have been learnt
         self.longest = int(self.train.num_letters.max())
         model = first_speller(config, dataset).to(device)
@@ -170,13 +178,16 @@ class SpellingTrainer(BaseTrainer):
         Training values are means over the steps, taken in training mode while the weights moved.
         """
         running, self.meter = self.meter.result(), Meter(self.num_classes, self.device)
-        spelled = self.spelled(self.validation)
+        taught = self._taught_metrics(self.validation, "validation")
+        rates = _rates("validation", self.validation.words, self.spelled(self.validation))
+        if not math.isfinite(taught["validation_loss"]):
+            # what has diverged spells nothing, which would count as no worse than rubbish
+            rates = dict.fromkeys(rates, math.nan)
         return {
             "train_loss": running.loss,
             "train_accuracy": running.accuracy,
-            **self._taught_metrics(self.validation, "validation"),
-            "validation_cer": character_error_rate(self.validation.words, spelled),
-            "validation_wer": word_error_rate(self.validation.words, spelled),
+            **taught,
+            **rates,
         }
 
     def measured(self, row: dict[str, float]) -> tuple[dict[str, Any], dict[str, Tensor]]:

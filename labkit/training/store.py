@@ -95,7 +95,7 @@ class Run:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row per validation: step, epoch, losses, accuracies, seconds since the start."""
+        """One row per validation: step, epoch, what was measured, seconds since the start."""
         return pd.read_csv(self.folder / "history.csv")
 
     @property
@@ -149,8 +149,10 @@ def find(config: RunConfig, dataset: Data, device: str = "auto") -> Run | None:
         with contextlib.suppress(ValueError):
             if _is_fresh(run := read(project.runs() / name)):
                 return run
-    # committed ones are found by their Config alone, and never of a stand-in's images
-    return None if os.environ.get("LABKIT_FRESH") or dataset.stand_in else _committed(config)
+    # committed ones are found by their Config alone, and never for a stand-in
+    if os.environ.get("LABKIT_FRESH") or dataset.stand_in:
+        return None
+    return _committed(config, dataset.fingerprint)
 
 
 def full_scale(config: RunConfig) -> list[Run]:
@@ -394,8 +396,11 @@ def _is_fresh(run: Run) -> bool:
     return not since or datetime.fromisoformat(run.environment["finished"]) >= since
 
 
-def _committed(config: RunConfig) -> Run | None:
+def _committed(config: RunConfig, fingerprint: str) -> Run | None:
+    exact = kind_of(config).exact_data
     for run in reversed(committed_runs()):
+        if exact and run.environment["data"]["fingerprint"] != fingerprint:
+            continue  # of other words under the same name
         # `auto` takes a record of either precision; one that was asked for by name must be the same
         if config.precision in ("auto", run.environment["precision"]) and _matches(
             run.config, config, ignoring=frozenset({"precision"})

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import math
+import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ DIGITS = {"best_epoch": 1, "training_seconds": 0, "trained_parameters": 0}
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of two accuracies, and the margin within which it is not told from none.
+    """A difference of two accuracies or error rates, and the margin within which it is not told
+    from none.
 
     As text in points of 0.01: `−9.9 ± 4.4`.
     """
@@ -36,7 +38,7 @@ class Difference:
 
     @property
     def sign(self) -> int:
-        """1 better, −1 worse, 0 not told apart."""
+        """1 higher, −1 lower, 0 not told apart."""
         return 0 if abs(self.mean) <= self.margin else 1 if self.mean > 0 else -1
 
     def __str__(self) -> str:
@@ -94,11 +96,11 @@ class Runs(Mapping[str, list[Run]]):
         return text
 
     def difference(self, name: str, reference: str, metric: str) -> "Difference":
-        """How much better or worse `name` is than `reference`, seed by seed where both have it.
+        """How much higher or lower `name` is than `reference`, seed by seed where both have it.
 
         The margin is two standard errors of the sampling of the examples, 2·√(2p(1 − p)/n) for
-        accuracies or error rates near p on n examples, which are the same for every seed; or over
-        the paired seeds, where those differ by more.
+        accuracies or word error rates near p on n examples, which are the same for every seed; or
+        over the paired seeds, where those differ by more. Of character error rates it is too wide.
         """
         first, second = (
             {run.config["seed"]: run.metrics for run in self[each]} for each in (name, reference)
@@ -108,7 +110,8 @@ class Runs(Mapping[str, list[Run]]):
             raise ValueError(f"{name!r} and {reference!r} have no seed in common")
         paired = [first[seed][metric] - second[seed][metric] for seed in common]
         split = metric.partition("_")[0]
-        p = statistics.fmean(second[seed][metric] for seed in common)
+        # a character error rate may be above 1
+        p = min(1.0, statistics.fmean(second[seed][metric] for seed in common))
         margin = 2 * math.sqrt(2 * p * (1 - p) / second[common[0]][f"{split}_examples"])
         if len(paired) > 1:
             margin = max(margin, 2 * statistics.stdev(paired) / math.sqrt(len(paired)))
@@ -119,7 +122,7 @@ class Runs(Mapping[str, list[Run]]):
 
         What diverged is never the best.
         """
-        sign = -1 if metric.endswith(("loss", "cer", "wer")) else 1
+        sign = -1 if re.search(r"(loss|cer|wer)(_at_\d+)?$", metric) else 1
 
         def worth(name: str) -> float:
             mean = self.mean(name, metric)

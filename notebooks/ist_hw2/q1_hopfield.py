@@ -652,6 +652,7 @@ show(
 )
 
 # %% tags=["solution"]
+on_what = "**On stand-in data.** " if intel.stand_in else ""
 by_damage = {damage: spread.loc[damage] for damage in marks}
 first, half, last = predicted
 onset, limit, by_number = [], [], []
@@ -684,14 +685,13 @@ large, small = (
 if show_solution:
     display(
         Markdown(
-            f"**Answer** (profile {profile}). *What β does.* For {stored} photographs the "
+            f"**Answer** (profile {profile}). {on_what}*What β does.* For {stored} photographs the "
             f"prediction is $\\beta \\sqrt D$ = {first:.2f} for the first tenth of them, "
             f"{half:.2f} for half and {last:.2f} for all but a tenth. Measured in the steps of the "
-            f"figure, half are retrieved from {' and '.join(onset)} on. Below that the iteration "
-            "ends in a mean of all pictures or of those that look alike. At $\\beta \\sqrt D$ = "
-            f"{max(scores_per_beta):g}, {'; '.join(limit)}: where the largest score is wrong, the "
-            "network gives back another picture, sharp and wrong. The last tenth is late because "
-            "of look-alikes, which the set has: one $\\beta$ does not suit all. (Still moving "
+            f"figure, half are first retrieved at {' and '.join(onset)}. At $\\beta \\sqrt D$ = "
+            f"{over_beta.index[-1]:g}, {'; '.join(limit)}: where the largest score is wrong, the "
+            "network gives back another picture, sharp and wrong. The last tenth needs a larger "
+            "$\\beta$ than the first: one $\\beta$ does not suit all. (Still moving "
             f"after 60 updates: at most {still_moving:.1%} of the queries at any setting.)"
         ),
         Markdown(
@@ -715,9 +715,14 @@ if show_solution:
             f"to {small['stored: attends to']:.1f} pictures, a masked one to "
             f"{small['masked: attends to']:.1f}, and {small['masked: retrieved']:.0%} of the "
             "masked are retrieved. Noise alone attends to "
-            f"{large['random: attends to']:.0f} and {small['random: attends to']:.0f}. So at this "
-            "$\\beta$ attention over a few dozen entries takes a mean of what is similar, and is "
-            "no look-up of one pattern. A trained head is not bound to that: longer $W_Q$ and "
+            f"{large['random: attends to']:.0f} and {small['random: attends to']:.0f}. "
+            + (
+                "So at this $\\beta$ attention over a few dozen entries takes a mean of what is "
+                "similar, and is no look-up of one pattern. "
+                if small["stored: attends to"] > 2
+                else f"Among only {stored} patterns that is still nearly a look-up of one. "
+            )
+            + "A trained head is not bound to that: longer $W_Q$ and "
             "$W_K$ make all scores larger, as a larger $\\beta$ would. Ramsauer et al. found heads "
             "of BERT that average over very many tokens, most of them in the first layers, and "
             "others that settle on a small group."

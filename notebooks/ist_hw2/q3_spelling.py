@@ -41,6 +41,7 @@ samples: int = 3  # spellings drawn for each word
 nucleus: list[float] = [0.2, 0.4, 0.6, 0.8, 0.9, 1.0]  # values of p; the course: 0.8
 
 # %%
+import math
 import statistics
 
 import matplotlib
@@ -51,7 +52,7 @@ from matplotlib.figure import Figure
 
 from labkit import figures
 from labkit.data import load_words
-from labkit.data.words import END, PAD, START, encoded
+from labkit.data.words import COURSE_FINGERPRINT, END, PAD, START, encoded
 from labkit.figures import show
 from labkit.report.published import beside_published, published
 from labkit.style import COLOURS, STYLE, WIDTH
@@ -65,7 +66,7 @@ from labkit.training import (
     full_scale,
     sweep,
 )
-from labkit.training.error_rates import MISTAKE_KINDS, character_error_rate, mistake_kind
+from labkit.training.error_rates import MISTAKE_KINDS, edits, mistake_kind
 from labkit.training.spelling import trained_speller, vocabularies
 
 # %% [markdown]
@@ -73,6 +74,7 @@ from labkit.training.spelling import trained_speller, vocabularies
 
 # %%
 words = load_words(words_name, otherwise="cmudict")
+marked = words if words.stand_in else None  # so that what rests on other words says so
 phonemes, letters = vocabularies(words)
 show(
     pd.DataFrame(
@@ -155,11 +157,12 @@ show(
 # %% [markdown]
 # ## Without and with attention
 #
-# Adam with a rate of 0.003 and batches of 64 words. While it learns, the decoder is given the right
-# letters before (teacher forcing); in validation and test it reads its own. The weights of the
-# lowest validation character error rate are kept. The *character error rate* (CER) is the number
-# of letters that must be replaced, inserted or removed, over all words together, divided by the
-# number of letters; the *word error rate* (WER) is the share of words that are not right.
+# The course takes Adam with a rate of 0.003 and batches of 64 words. While it learns, the decoder
+# is given the right letters before (teacher forcing); in validation and test it reads its own. The
+# weights of the lowest validation character error rate are kept. The *character error rate* (CER)
+# is the number of letters that must be replaced, inserted or removed, over all words together,
+# divided by the number of letters; the *word error rate* (WER) is the share of words that are not
+# right.
 
 # %%
 experiment = {
@@ -189,6 +192,7 @@ show(
     "letters given, after each epoch.",
     label="fig-ist-cer",
     runs=judged,
+    dataset=marked,
     profile=judged_profile,
 )
 
@@ -209,31 +213,9 @@ show(
     f"the {beam_width} most probable beginnings.",
     label="tab-ist-error-rates",
     runs=judged,
+    dataset=marked,
     profile=judged_profile,
 )
-
-# %% tags=["solution"]
-cer = judged.difference("attention", "no attention", "test_cer")
-wer = judged.difference("attention", "no attention", "test_wer")
-beams = {
-    name: judged.mean(name, "test_beam_cer") - judged.mean(name, "test_cer") for name in judged
-}
-says = {-1: "it helps, as predicted", 0: "not told apart", 1: "it harms"}
-Markdown(
-    f"**Answer** (profile {judged_profile}, {words.title}, seeds: {len(judged['attention'])}). "
-    f"With attention the character error rate of the test words is "
-    f"{judged.spread('attention', 'test_cer')}, without it "
-    f"{judged.spread('no attention', 'test_cer')}: {cer} points, {says[cer.sign]}. The word error "
-    f"rates are {judged.spread('attention', 'test_wer')} and "
-    f"{judged.spread('no attention', 'test_wer')}: {wer} points, {says[wer.sign]}. A beam of "
-    f"{beam_width} changes the character error rate by {100 * beams['attention']:+.1f} points with "
-    f"attention and {100 * beams['no attention']:+.1f} without. Margins are two standard errors."
-)
-
-# %% [markdown]
-# ## Long words
-#
-# If one vector is too narrow for a long word, attention should help those most.
 
 # %%
 # the very words that were spelled must be at hand
@@ -247,48 +229,81 @@ spelled = {
     for name, group in told.items()
 }
 tested = words.test[: len(spelled["attention"][0])]
-right = [pair.word for pair in tested]
-groups = {
-    "up to 5": range(1, 6),
-    "6 or 7": range(6, 8),
-    "8 or 9": range(8, 10),
-    "10 and more": range(10, 99),
-}
-rows = []
-for title, lengths in groups.items():
-    places = [place for place, word in enumerate(right) if len(word) in lengths]
-    if not places:
-        continue
-    rates = {
-        name: statistics.fmean(
-            character_error_rate(
-                [right[place] for place in places], [its[place] for place in places]
-            )
-            for its in seeds_of
-        )
-        for name, seeds_of in spelled.items()
+per_word = pd.DataFrame({"letters": [len(pair.word) for pair in tested]})
+for name, of_seeds in spelled.items():  # the edits of each word, mean of the seeds
+    per_word[name] = [
+        statistics.fmean(len(edits(pair.word, word)) for word in spellings)
+        for pair, spellings in zip(tested, zip(*of_seeds, strict=True), strict=True)
+    ]
+per_word["fewer"] = per_word["no attention"] - per_word["attention"]
+per_word["length"] = pd.cut(
+    per_word["letters"], [0, 5, 7, 9, 999], labels=["up to 5", "6 or 7", "8 or 9", "10 and more"]
+)
+
+# %% tags=["solution"]
+total = per_word["letters"].sum()
+gain = per_word["fewer"].sum() / total
+margin = 2 * per_word["fewer"].std() * math.sqrt(len(per_word)) / total
+cer = {name: per_word[name].sum() / total for name in told}
+wer = told.difference("attention", "no attention", "test_wer")
+beams = {name: told.mean(name, "test_beam_cer") - told.mean(name, "test_cer") for name in told}
+with_which = f"profile {told_profile}, {words.title}, seeds: {len(told['attention'])}"
+helps = "it helps, as predicted" if gain > 0 else "it harms"
+says = {-1: "fewer words are wrong", 0: "not told apart", 1: "more words are wrong"}
+Markdown(
+    f"**Answer** ({with_which}). With attention the character error rate of the test words is "
+    f"{cer['attention']:.3f}, without it {cer['no attention']:.3f}: "
+    + f"{-100 * gain:+.1f} ± {100 * margin:.1f} points, ".replace("-", "−")
+    + (helps if abs(gain) > margin else "not told apart")
+    + f". The word error rates are {told.spread('attention', 'test_wer')} and "
+    f"{told.spread('no attention', 'test_wer')}: {wer} points, {says[wer.sign]}. (Margins are two "
+    f"standard errors over the test words.) A beam of {beam_width} changes the character error "
+    "rate by "
+    + f"{100 * beams['attention']:+.1f} points with attention and "
+    f"{100 * beams['no attention']:+.1f} without.".replace("-", "−")
+)
+
+# %% [markdown]
+# ## Long words
+#
+# If one vector is too narrow for a long word, attention should help those most.
+
+# %%
+groups = per_word.groupby("length", observed=True)
+sums, counts = groups[["letters", "no attention", "attention", "fewer"]].sum(), groups.size()
+by_length = pd.DataFrame(
+    {
+        "words": counts,
+        "no attention": sums["no attention"] / sums["letters"],
+        "attention": sums["attention"] / sums["letters"],
+        "gain": sums["fewer"] / sums["letters"],
+        "margin": 2 * groups["fewer"].std() * counts**0.5 / sums["letters"],
     }
-    rows.append({"letters": title, "words": len(places), **rates})
-by_length = pd.DataFrame(rows).set_index("letters")
-by_length["difference"] = by_length["attention"] - by_length["no attention"]
+)
 show(
-    by_length.map("{:.3f}".format).assign(words=by_length["words"]),
-    "Character error rate of test words by their length, spelled greedily (mean of the seeds).",
+    by_length.map("{:.3f}".format).assign(words=counts),
+    "Character error rate of test words by their number of letters, spelled greedily (mean of the "
+    "seeds); what attention gains, and two standard errors of that.",
     label="tab-ist-length",
     runs=told,
+    dataset=marked,
     profile=told_profile,
 )
 
 # %% tags=["solution"]
-shortest, longest = by_length["difference"].iloc[0], by_length["difference"].iloc[-1]
+shortest, longest = by_length.iloc[0], by_length.iloc[-1]
+more = longest["gain"] - shortest["gain"]
+margin = math.hypot(longest["margin"], shortest["margin"])
 Markdown(
-    f"**Answer** (profile {told_profile}). Attention changes the character error rate of the "
-    f"shortest words by {100 * shortest:+.1f} points and that of the longest by "
-    f"{100 * longest:+.1f}: "
+    f"**Answer** ({with_which}). Of the letters of the longest words attention gets "
+    + f"{100 * longest['gain']:.1f} points more right, of those of the shortest "
+    f"{100 * shortest['gain']:.1f}: {100 * more:+.1f} ± {100 * margin:.1f}, ".replace("-", "−")
     + (
-        "the longest profit more, as predicted."
-        if longest < min(shortest, 0)
-        else "here it is not the longest words that profit most."
+        "not told apart."
+        if not abs(more) > margin
+        else "the longest profit most, as predicted."
+        if more > 0
+        else "the shortest profit most, against the prediction."
     )
 )
 
@@ -305,15 +320,18 @@ if run.has_weights:  # a committed record has none
     model = trained_speller(experiment["attention"], words, run.weights)
     ids = run.arrays["test_spelled"].long()
     alone = ["".join(letters.decode(row)) for row in ids.tolist()]
-    chosen = [  # six of a length that can be read: three that are right and three that are not
-        place
-        for ok in (True, False)
-        for place in [
+    chosen = (
+        [  # six of a length that can be read: three that are right and three that are not
             place
-            for place, pair in enumerate(words.test[: len(ids)])
-            if (alone[place] == pair.word) == ok and 6 <= len(alone[place]) <= 9
-        ][:3]
-    ]
+            for ok in (True, False)
+            for place in [
+                place
+                for place, pair in enumerate(words.test[: len(ids)])
+                if (alone[place] == pair.word) == ok and 6 <= len(alone[place]) <= 9
+            ][:3]
+        ]
+        or [0]
+    )  # a network that has learnt nothing may spell none of that length
     maps = []
     for place in chosen:
         sources = encoded([words.test[place]], phonemes, letters).phonemes
@@ -325,7 +343,7 @@ if run.has_weights:  # a committed record has none
         figures.attention_maps(
             maps,
             [words.test[place].phonemes for place in chosen],
-            [[*alone[place], "·"] for place in chosen],
+            [[*alone[place], "·"][: len(map_)] for place, map_ in zip(chosen, maps, strict=True)],
         ),
         "Attention of the network with seed "
         f"{run.config['seed']} for test words that it spells right (first row, if it has any) and "
@@ -338,6 +356,7 @@ if run.has_weights:  # a committed record has none
         + ". From white for 0 to black for 1; each row adds up to 1.",
         label="fig-ist-attention",
         runs=Runs({"attention": [run]}),
+        dataset=marked,
         profile=profile,
     )
 else:
@@ -347,28 +366,35 @@ else:
 
 # %% tags=["solution"]
 if run.has_weights:
-    along, entropies, count = 0, [], 0
+    steps, largest = [], []  # of the phoneme with the largest weight; and that weight
     for start in range(0, len(ids), 100):
         pairs = words.test[start : min(start + 100, len(ids))]
         sources = encoded(pairs, phonemes, letters).phonemes
         written = ids[start : start + 100]
         before = torch.cat([torch.full_like(written[:, :1], START), written[:, :-1]], dim=1)
         with torch.no_grad():
-            weights = model.attention_weights(sources, before)  # (n, T, S)
+            weights, places = model.attention_weights(sources, before).max(2)  # (n, T)
         there = (written != PAD) & (written != END)
-        places = weights.argmax(2)
-        both = there[:, 1:] & there[:, :-1]
-        along += int((places[:, 1:] >= places[:, :-1])[both].sum())
-        count += int(both.sum())
-        entropies.append(weights.max(2).values[there])
+        steps.append((places[:, 1:] - places[:, :-1])[there[:, 1:] & there[:, :-1]])
+        largest.append(weights[there])
+    steps, largest = torch.cat(steps).float(), torch.cat(largest)
+    right, stays, left = ((steps.sign() == sign).float().mean().item() for sign in (1, 0, -1))
     display(
         Markdown(
             f"**Answer** (profile {profile}). From one letter to the next the phoneme of the "
-            f"largest weight stays or moves to the right in {along / count:.0%} of the steps. "
-            "Nobody told the network that letters come in the order of the sounds. "
-            "The largest weight of a letter is "
-            f"{torch.cat(entropies).mean():.2f} on average: it looks at one phoneme, and at its "
-            "neighbours, which decide how it is written."
+            f"largest weight moves to the right in {right:.0%} of the steps, stays in {stays:.0%} "
+            f"and moves to the left in {left:.0%}. "
+            + (
+                "Nobody told the network that letters come in the order of the sounds. "
+                if right > 0.5 and right > 5 * left
+                else ""
+            )
+            + f"The largest weight of a letter is {largest.mean():.2f} on average"
+            + (
+                ": it looks at one phoneme above all."
+                if largest.mean() >= 0.5
+                else ": it looks at several phonemes at a time."
+            )
         )
     )
 
@@ -403,6 +429,7 @@ show(
     "over all of them.",
     label="tab-ist-nucleus",
     runs=judged.select("attention"),
+    dataset=marked,
     profile=judged_profile,
 )
 
@@ -423,25 +450,26 @@ with matplotlib.rc_context(STYLE):
             )
     axes.set_xlabel("p")
     axes.set_ylabel("error rate")
-    axes.set_ylim(0, 1)
+    axes.set_ylim(bottom=0)
     figure.legend(loc="outside right center")
 show(
     figure,
     "The same against p, with and without attention.",
     label="fig-ist-nucleus",
     runs=judged,
+    dataset=marked,
     profile=judged_profile,
 )
 
 # %% tags=["solution"]
 at_3 = {p: judged.mean("attention", f"test_nucleus_{p:g}_wer_at_{samples}") for p in nucleus}
+drawn = [judged.mean("attention", f"test_nucleus_{p:g}_cer") for p in nucleus]
 best_p = min(at_3, key=at_3.get)
 greedy_wer = judged.mean("attention", "test_wer")
 Markdown(
-    f"**Answer** (profile {judged_profile}). The larger $p$, the more letters are drawn that are "
-    f"not the likeliest: from $p = {nucleus[0]:g}$ to $p = {nucleus[-1]:g}$ the character error "
-    f"rate goes from {judged.mean('attention', f'test_nucleus_{nucleus[0]:g}_cer'):.3f} to "
-    f"{judged.mean('attention', f'test_nucleus_{nucleus[-1]:g}_cer'):.3f}. One of {samples} "
+    f"**Answer** (profile {judged_profile}, {words.title}). The larger $p$, the more letters are "
+    f"drawn that are not the likeliest: from $p = {nucleus[0]:g}$ to $p = {nucleus[-1]:g}$ the "
+    f"character error rate goes from {drawn[0]:.3f} to {drawn[-1]:.3f}. One of {samples} "
     f"guesses is right most often at $p = {best_p:g}$: WER@{samples} is {at_3[best_p]:.3f} there, "
     f"beside {greedy_wer:.3f} of a single greedy spelling"
     + (
@@ -476,6 +504,7 @@ show(
     "first that fits.",
     label="tab-ist-kinds",
     runs=told,
+    dataset=marked,
     profile=told_profile,
 )
 
@@ -492,17 +521,23 @@ show(
     f"(seed {told['attention'][0].config['seed']}).",
     label="tab-ist-mistakes",
     runs=told.select("attention"),
+    dataset=marked,
     profile=told_profile,
 )
 
 # %% tags=["solution"]
 wrong = shares["attention"].drop("right")
+lesser = wrong.drop(["two or three edits", "far off"]).sum()
 Markdown(
-    f"**Answer** (profile {told_profile}). Of the test words {shares['attention']['right']:.0%} "
-    f"are right with attention. The most frequent kind of mistake is *{wrong.idxmax()}* "
-    f"({wrong.max():.0%} of the words); {wrong['far off']:.0%} are far off. Many of the lesser "
-    "ones sound right when read aloud: the phonemes do not say which of several spellings English "
-    "chose, and the network cannot know it either."
+    f"**Answer** ({with_which}). Of the test words {shares['attention']['right']:.0%} are right "
+    f"with attention. The most frequent kind of mistake is *{wrong.idxmax()}* ({wrong.max():.0%} "
+    f"of the words); one lesser mistake have {lesser:.0%}, {wrong['far off']:.0%} are far off. "
+    + (
+        "Read the lesser ones aloud: where they sound like the word, the phonemes do not say which "
+        "of several spellings English chose, and the network cannot know it."
+        if lesser > 0.1
+        else ""
+    )
 )
 
 # %% [markdown]
@@ -511,7 +546,8 @@ Markdown(
 # %%
 # the course's own words, all of them, with its 20 epochs
 of_course = {name: config.replace({"data.name": "p2g"}) for name, config in experiment.items()}
-recorded = runs if profile == "full" and words.name == "p2g" else full_scale(of_course)
+course_s = words.fingerprint == COURSE_FINGERPRINT  # and not somebody's own files
+recorded = runs if profile == "full" and course_s else full_scale(of_course)
 show(
     beside_published(
         recorded,

@@ -73,7 +73,8 @@ def test_three_files_are_three_parts(mine):
     )
     assert found.validation == (Pair(("p", "æ", "ɡ"), "pag"), Pair(("ʃ", "ɪ", "p"), "chip"))
     assert found.test == (Pair(("ɪ",), "i"),)
-    assert (found.name, found.source) == ("p2g", "a folder in LABKIT_DATA")
+    own = "a folder in LABKIT_DATA (not the course's own words)"
+    assert (found.name, found.source) == ("p2g", own)
     assert not found.stand_in
     assert repr(found) == "WordSet('p2g', 3 + 2 + 1 pairs)"
 
@@ -284,7 +285,10 @@ def test_the_command_line_knows_words(labkit, mine):
     save(mine)
     fingerprint = load_words("p2g").fingerprint
     expected = (
-        f"p2g: 0.0 MB in {mine / 'p2g'}\n  from a folder in LABKIT_DATA\n  sha256 {fingerprint}\n"
+        f"p2g: 0.0 MB in {mine / 'p2g'}\n"
+        "  from a folder in LABKIT_DATA (not the course's own words)\n"
+        f"  sha256 {fingerprint}\n"
+        "  valid.tsv:2: phoneme 'ʃ' does not occur in the training set; it is read as unknown\n"
     )
     assert labkit("data", "fetch", "p2g") == (0, f"{mine / 'p2g'}\n", "")
     assert labkit("data", "verify", "p2g") == (0, expected, "")

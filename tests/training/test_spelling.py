@@ -1,12 +1,15 @@
 """Words as runs: batches, loss, what is measured, and that records of them are runs like others."""
 
 import dataclasses
+import math
+import shutil
 
 import jiwer
 import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from quarters import made_run
 from spellings import make_pairs, make_spelling_config, make_words
 
 from labkit.data.words import END, PAD, START, Vocabulary
@@ -18,6 +21,7 @@ from labkit.training import (
     Runs,
     SpellingConfig,
     Words,
+    find_learning_rate,
     fit,
     kinds,
     loop,
@@ -145,7 +149,7 @@ def learnt(words):
 
 def test_it_learns_to_spell(learnt):
     assert learnt.metrics["test_cer"] < 0.25
-    assert learnt.history[0]["validation_cer"] > 0.5
+    assert learnt.history[0]["validation_cer"] > 0.35
     assert learnt.history[-1]["train_loss"] < 0.3 < learnt.history[0]["train_loss"]
 
 
@@ -248,6 +252,36 @@ def test_interrupted_it_goes_on_to_the_same_end(config, words, tmp_path):
     assert again.metrics["test_cer"] == whole.metrics["test_cer"]
 
 
+def test_what_diverges_says_so_and_is_never_the_best(config, words):
+    config = config.replace({"optimizer.learning_rate": 1e38}, epochs=3)
+    result = fit(config, words)
+    assert result.metrics["stopped"].startswith("diverged")
+    assert len(result.history) == 1
+    assert math.isnan(result.history[0]["validation_cer"])
+
+
+def test_what_diverges_later_does_not_replace_what_was_learnt(config, words, monkeypatch):
+    real = SpellingTrainer.validate
+
+    def validate(self):
+        if self.steps > self.steps_per_epoch:  # after the first epoch
+            with torch.no_grad():
+                self.model.output_bias.fill_(math.nan)
+        return real(self)
+
+    monkeypatch.setattr(SpellingTrainer, "validate", validate)
+    result = fit(config, words)
+    assert math.isnan(result.history[1]["validation_cer"])
+    assert result.metrics["best_epoch"] == 1
+    assert not any(each.isnan().any() for each in result.weights.values())
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_an_empty_part_is_refused_by_name(config, words, part):
+    with pytest.raises(ConfigError, match=f"cmudict: its {part} part is empty"):
+        fit(config, dataclasses.replace(words, **{part: ()}))
+
+
 # --- runs like others -----------------------------------------------------------------------------
 
 
@@ -276,6 +310,23 @@ def test_the_best_error_rate_is_the_lowest(records, config):
     assert isinstance(runs, Runs)
 
 
+def test_of_three_samples_the_fewest_errors_are_the_best(records, config):
+    runs = sweep({"short": config, "long": config.replace(epochs=25)})
+    assert runs.mean("long", "test_nucleus_0.9_wer_at_3") < 1
+    assert runs.best("test_nucleus_0.9_wer_at_3") == "long"
+
+
+def test_rates_above_one_can_be_compared():
+    few, many = (made_run(name, 0, test_cer=cer) for name, cer in (("few", 0.9), ("many", 1.4)))
+    found = Runs({"few": [few], "many": [many]}).difference("few", "many", "test_cer")
+    assert (found.mean, found.margin) == (pytest.approx(-0.5), 0)
+
+
+def test_the_rate_finder_takes_words_as_well(config, words):
+    found = find_learning_rate(config, words, steps=15)
+    assert len(found.table) > 5
+
+
 def test_what_is_not_on_all_words_is_not_full_scale(records, config):
     run = sweep({"some": config.replace({"data.test_words": 5})})["some"][0]
     assert not store.is_full_scale(run)
@@ -289,6 +340,16 @@ def test_a_committed_run_is_found_by_its_config_and_by_its_experiment(records, c
     assert [it.key for it in store.full_scale(short)] == [run.key]
     assert store.full_scale(short.replace({"network.attention": False})) == []
     assert store.full_scale(short.replace({"data.name": "p2g"})) == []
+
+
+def test_a_committed_run_of_other_words_under_the_same_name_is_another_run(
+    records, config, words, monkeypatch
+):
+    run = sweep({"all": config})["all"][0]
+    store.commit()
+    shutil.rmtree(run.folder)
+    assert store.find(config, words).metrics == run.metrics
+    assert store.find(config, dataclasses.replace(words, fingerprint="2" * 64)) is None
 
 
 def test_the_code_of_one_kind_does_not_decide_the_other(config, words, monkeypatch):
