@@ -1,4 +1,4 @@
-"""The course itself: every notebook in the smoke profile, on real CIFAR-10, bound into the PDF."""
+"""The courses: every notebook in the smoke profile, on the data at hand, bound into the PDF."""
 
 import io
 import re
@@ -9,7 +9,7 @@ import pytest
 from pypdf import PdfReader
 
 from labkit import project
-from labkit.data import load
+from labkit.data import load, load_words
 from labkit.report import build
 from labkit.report.execute import find_notebooks
 
@@ -79,6 +79,27 @@ def test_the_pdf_says_which_imagenette_it_was(words):
     assert data.fingerprint in unbroken
     assert ("Stand-in data (not the course" in words) is data.stand_in
     assert ("On stand-in data" in words) is data.stand_in
+
+
+def test_the_pdf_says_which_photographs_and_words_of_ist_hw2_it_was(words):
+    """The real ones, or what stood in for them."""
+    unbroken = words.replace(" ", "")  # over lines
+    data = load("intel-48")
+    assert f"Data:intel-48{data.source.replace(' ', '')}" in unbroken
+    assert data.fingerprint in unbroken
+    spelled = load_words("p2g", otherwise="cmudict")
+    assert spelled.source.replace(" ", "") in unbroken
+    assert spelled.fingerprint in unbroken
+    assert ("stand-in:cmudict" in unbroken) is spelled.stand_in
+
+
+def test_the_ist_course_stands_beside_what_was_published_and_recorded(words):
+    for metric, value in (("cer", "0.2926"), ("wer", "0.795"), ("cer", "0.241"), ("wer", "0.784")):
+        # from the records of the course's own words, whatever words are here
+        assert re.search(rf"test {metric} {value} 0\.\d+ ± 0\.\d+ 3 ", words), value
+    assert re.search(r"test nucleus 0\.8 wer at 3 0\.739 0\.\d+ ± 0\.\d+ 3 ", words)
+    for count in ("5,340,742", "756,742", "257,117", "322,909"):
+        assert count in words
 
 
 def test_published_values_stand_beside(words):

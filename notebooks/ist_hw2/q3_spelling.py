@@ -381,9 +381,14 @@ if run.has_weights:
     right, stays, left = ((steps.sign() == sign).float().mean().item() for sign in (1, 0, -1))
     display(
         Markdown(
-            f"**Answer** (profile {profile}). From one letter to the next the phoneme of the "
-            f"largest weight moves to the right in {right:.0%} of the steps, stays in {stays:.0%} "
-            f"and moves to the left in {left:.0%}. "
+            f"**Answer** (profile {profile}). "
+            + (
+                "From one letter to the next the phoneme of the largest weight moves to the right "
+                f"in {right:.0%} of the steps, stays in {stays:.0%} and moves to the left in "
+                f"{left:.0%}. "
+                if len(steps)
+                else "No word was given two letters. "
+            )
             + (
                 "Nobody told the network that letters come in the order of the sounds. "
                 if right > 0.5 and right > 5 * left
