@@ -50,6 +50,5 @@ def attention_maps(
             axes.xaxis.tick_top()
             axes.tick_params(length=0)
             axes.spines[:].set_visible(True)
-        grid[0, 0].set_ylabel("letters")
         figure.supxlabel("phonemes (above), letters (at the left)", fontsize="small")
     return figure
