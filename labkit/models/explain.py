@@ -15,7 +15,7 @@ def activations(model: nn.Sequential, images: Tensor, at: int | str) -> Tensor:
     left as it was. Raises ValueError where there is no such module.
     """
     place = _place(model, at)
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         return model[: place + 1](images)
 
 
@@ -47,7 +47,7 @@ def grad_cam(model: nn.Sequential, images: Tensor, classes: Tensor, at: int | st
             f"module {at!r} gives {tuple(maps.shape)}, no maps; choose one before the maps become "
             "a vector"
         )
-    with _evaluating(model), torch.enable_grad():
+    with evaluating(model), torch.enable_grad():
         maps.requires_grad_()
         logits = model[place + 1 :](maps.clone())  # the next module may work in place
         chosen = logits.gather(1, classes.to(logits.device)[:, None])  # (N, 1)
@@ -74,7 +74,7 @@ def _place(model: nn.Sequential, at: int | str) -> int:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, and afterwards for each module the mode that it had."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

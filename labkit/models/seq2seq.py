@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from labkit.data.words import END, PAD, START, UNKNOWN
-from labkit.models.explain import _evaluating
+from labkit.models.explain import evaluating
 
 # logits (n, samples, K) of the words at these places (n,), and the step → letters (n, samples)
 Choose = Callable[[Tensor, Tensor, int], Tensor]
@@ -245,7 +245,7 @@ def beam(model: Seq2Seq, sources: Tensor, *, width: int, longest: int) -> tuple[
     Raises ValueError where `width` or `longest` is below 1, or a word has no phonemes.
     """
     _at_least_one(width=width)
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         spelling = _Spelling(model, sources, width, longest)
         # the beams of a word begin alike, so only the first of them counts
         totals = spelling.h.new_full((len(sources), width), -torch.inf)
@@ -266,7 +266,7 @@ def beam(model: Seq2Seq, sources: Tensor, *, width: int, longest: int) -> tuple[
 
 def _spell(model: Seq2Seq, sources: Tensor, samples: int, longest: int, choose: Choose) -> Tensor:
     """Letter by letter until all have ended: (N, samples, longest)."""
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         spelling = _Spelling(model, sources, samples, longest)
         while spelling.goes_on():
             spelling.add(choose(spelling.logits(), spelling.words, spelling.step))
