@@ -194,15 +194,19 @@ def _looked_for(known: KnownSet) -> str:
 
 
 def shuffle(arrays: Arrays, parts: tuple[str, ...]) -> None:
-    """Put these parts ("train", "test") into a fixed random order, in place.
+    """Put these parts ("train", "test") into a fixed random order, in place."""
+    for part in parts:
+        order = fixed_order(len(arrays[f"{part}_labels"]))
+        for key in [key for key in arrays if key.startswith(f"{part}_")]:
+            _reorder(arrays[key], order)
+
+
+def fixed_order(count: int) -> np.ndarray:
+    """Return the numbers below `count` in a random order, the same on every machine.
 
     NumPy promises the raw bits of PCG64 for all versions, but not the result of `permutation`.
     """
-    for part in parts:
-        num_images = len(arrays[f"{part}_labels"])
-        order = np.argsort(np.random.PCG64(seed=0).random_raw(num_images), kind="stable")
-        for key in [key for key in arrays if key.startswith(f"{part}_")]:
-            _reorder(arrays[key], order)
+    return np.argsort(np.random.PCG64(seed=0).random_raw(count), kind="stable")
 
 
 def _reorder(array: np.ndarray, order: np.ndarray) -> None:

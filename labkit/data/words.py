@@ -26,13 +26,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from labkit.data._download import AbsentError, DataError, UnknownDataSetError, check_digest
-from labkit.data._prepare import data_folders, say
+from labkit.data._prepare import data_folders, fixed_order, say
 from labkit.data.known import reason
 from labkit.data.sources import Status
 from labkit.errors import nearest
@@ -444,13 +443,9 @@ def _entries(lines: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _one_spelling_each(entries: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Entries in a fixed random order, of each pronunciation the first that comes.
-
-    NumPy promises the raw bits of PCG64 for all versions, but not the result of `permutation`.
-    """
-    order = np.argsort(np.random.PCG64(seed=0).random_raw(len(entries)), kind="stable")
+    """Entries in a fixed random order, of each pronunciation the first that comes."""
     kept: dict[str, str] = {}
-    for index in order:
+    for index in fixed_order(len(entries)):
         kept.setdefault(*entries[index])
     return list(kept.items())
 

@@ -25,21 +25,22 @@ class BaseTrainer(ABC):
     model, and says what a loss is and what is measured.
     """
 
-    best_by: ClassVar[str] = (
-        "validation_loss"  # of a validation; the weights of the lowest are kept
-    )
+    # of what `validate` gives: the weights of its lowest value are kept
+    best_by: ClassVar[str] = "validation_loss"
     shown: ClassVar[str] = "validation_accuracy"  # in the progress bar
 
-    def __init__(self, config: RunConfig, device: torch.device, engine: Engine):
+    def __init__(
+        self, config: RunConfig, device: torch.device, engine: Engine, *, num_classes: int
+    ):
         self.config = config
         self.device = device
         self.engine = engine
         self.precision = resolve_precision(config.precision, device)
+        self.num_classes = num_classes
 
-    def _begin(self, model: torch.nn.Module, num_classes: int) -> None:
+    def _begin(self, model: torch.nn.Module) -> None:
         """Before the first step."""
         self.model = model
-        self.num_classes = num_classes
         self.trained = [each for each in model.parameters() if each.requires_grad]
         self.steps_per_epoch = math.ceil(len(self.train) / self.config.batch_size)
         self.total_steps = self.steps_per_epoch * self.config.epochs
@@ -47,7 +48,8 @@ class BaseTrainer(ABC):
             self.config.optimizer, self.trained, fused=self.engine.fused_optimizer
         )
         self.augmentation_draws = torch.Generator(self.device).manual_seed(self.config.seed)
-        self.meter = Meter(num_classes, self.device)  # of the training since the last validation
+        # of the training since the last validation
+        self.meter = Meter(self.num_classes, self.device)
         self.step_loss = torch.zeros(self.total_steps, device=self.device)
         self.steps = 0  # taken so far
         self.best = self.weights()

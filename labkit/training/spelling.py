@@ -120,8 +120,8 @@ class SpellingTrainer(BaseTrainer):
         device: torch.device,
         engine: Engine = DEFAULT,
     ):
-        super().__init__(config, device, engine)
         self.phonemes, self.letters = vocabularies(dataset)
+        super().__init__(config, device, engine, num_classes=len(self.letters))
         chosen = config.data
         self.train, self.validation, self.test = (
             Part(pairs[:count], self.phonemes, self.letters, device)
@@ -142,7 +142,7 @@ class SpellingTrainer(BaseTrainer):
         self.longest = int(self.train.num_letters.max())
         model = first_speller(config, dataset).to(device)
         self.num_parameters = sum(each.numel() for each in model.parameters())
-        self._begin(model, len(self.letters))
+        self._begin(model)
 
     def loss(self, batch: Tensor) -> Tensor:
         """The mean cross-entropy (nats) of the letters of these words, END included, times the
@@ -179,7 +179,8 @@ class SpellingTrainer(BaseTrainer):
         """
         running, self.meter = self.meter.result(), Meter(self.num_classes, self.device)
         taught = self._taught_metrics(self.validation, "validation")
-        rates = _rates("validation", self.validation.words, self.spelled(self.validation))
+        spelled = self.letter_ids(self.validation)
+        rates = _rates("validation", self.validation.words, self._read(spelled))
         if not math.isfinite(taught["validation_loss"]):
             # what has diverged spells nothing, which would count as no worse than rubbish
             rates = dict.fromkeys(rates, math.nan)
@@ -213,12 +214,9 @@ class SpellingTrainer(BaseTrainer):
             metrics |= self._sampled(test, p)
         return metrics, arrays
 
-    def spelled(self, part: Part, *, beam_width: int | None = None) -> list[str]:
-        """What the network makes of the phonemes of `part`, greedily or with a beam."""
-        return self._read(self.letter_ids(part, beam_width=beam_width))
-
     def letter_ids(self, part: Part, *, beam_width: int | None = None) -> Tensor:
-        """The same as ids (N, longest), padded."""
+        """What the network makes of the phonemes of `part`, greedily or with a beam, as ids: (N,
+        longest), padded."""
         letters = part.letters.new_full((len(part), self.longest), PAD)
         for batch in part.by_length():
             phonemes, _ = part.take(batch)

@@ -38,8 +38,7 @@ class Trainer(BaseTrainer):
     def __init__(
         self, config: Config, dataset: Dataset, device: torch.device, engine: Engine = DEFAULT
     ):
-        super().__init__(config, device, engine)
-        self.num_classes = len(dataset.classes)
+        super().__init__(config, device, engine, num_classes=len(dataset.classes))
         chosen = config.data
         train_images = dataset.train.first(chosen.train_images)
         validation_images = dataset.validation.first(chosen.validation_images)
@@ -63,7 +62,7 @@ class Trainer(BaseTrainer):
         self.measured_train = self.train.first(min(count, len(self.train)) if count else None)
         self.validation = self._resident(validation_images)
         self.test = self._resident(test_images)
-        self._begin(model, self.num_classes)
+        self._begin(model)
 
     def loss(self, batch: Tensor) -> Tensor:
         """The mean cross-entropy of the training images with these indices, augmented: ()."""
