@@ -5,12 +5,13 @@ import re
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
 from pypdf import PdfReader
 
 from labkit import project
 from labkit.data import load, load_words
-from labkit.report import build
+from labkit.report import build, facts
 from labkit.report.execute import find_notebooks
 
 ROOT = Path(__file__).parents[1]
@@ -77,8 +78,16 @@ def test_the_pdf_says_which_imagenette_it_was(words):
     unbroken = words.replace(" ", "")  # over lines
     assert f"Data:imagenette-64{data.source.replace(' ', '')}" in unbroken
     assert data.fingerprint in unbroken
-    assert ("Stand-in data (not the course" in words) is data.stand_in
-    assert ("On stand-in data" in words) is data.stand_in
+
+
+def test_its_notebooks_say_whether_another_set_stood_in_for_imagenette(report):
+    """Of their course alone: the sets of the others may be there or not."""
+    stand_in = load("imagenette-64").stand_in
+    told = facts.facts((part.source.name, part.notebook) for part in report.parts)
+    captions = [it.caption for it in told.shown if it.notebook == "nn_hw1/task2_small_network"]
+    assert any("Stand-in data (not the course" in caption for caption in captions) is stand_in
+    (part,) = (part for part in report.parts if part.source.stem == "task2_small_network")
+    assert ("On stand-in data" in nbformat.writes(part.notebook)) is stand_in
 
 
 def test_the_pdf_says_which_photographs_and_words_of_ist_hw2_it_was(words):

@@ -1,6 +1,7 @@
 """A figure or a table with its caption, displayed such that the report can number and place it."""
 
 import html
+import json
 
 import pandas as pd
 from IPython.display import display
@@ -29,6 +30,9 @@ def show(
     data, seeds and device the numbers come from; `dataset` adds one where there are no runs, as
     for its pictures. Where the data stand in for the course's own, the caption says so first.
     `alt` describes a figure to who cannot see it; without it the caption does.
+
+    The output's metadata name the runs and hold a table's cells, from which `labkit.report` makes
+    its lists of runs and numbers; so does what a table carries in `attrs["labkit"]`.
     """
     lines = [runs.provenance()] if runs else []
     if dataset:
@@ -45,6 +49,13 @@ def show(
     }
     if label:
         about["label"] = label
+    if runs:
+        about["runs"] = {name: [run.key for run in group] for name, group in runs.items()}
+    if profile:
+        about["profile"] = profile
+    if kind == "table":
+        about["table"] = _cells(shown)
+        about |= shown.attrs.get("labkit", {})
     body = svg(shown) if kind == "figure" else _html(shown)
     small = f"<br><small>{html.escape(provenance)}</small>" if provenance else ""
     words = html.escape(plain + caption)
@@ -55,6 +66,14 @@ def show(
     else:
         data["text/html"] = f"{body}<p>{words}{small}</p>"
     display(data, metadata={"labkit": about}, raw=True)
+
+
+def _cells(table: pd.DataFrame) -> dict[str, list]:
+    """Headings and rows as JSON knows them, row labels first."""
+    flat = table.reset_index(names=[str(name or "") for name in table.index.names])
+    flat.columns = flat.columns.map(str)
+    cells = json.loads(flat.to_json(orient="split", index=False))
+    return {"columns": cells["columns"], "data": cells["data"]}
 
 
 def _html(table: pd.DataFrame) -> str:

@@ -49,10 +49,27 @@ def test_show_gives_a_figure_its_caption_and_provenance(shown):
         "provenance": f"Profile quick. {runs.provenance()}",
         "alt": "Curves.",
         "label": "fig-a",
+        "runs": {"base": ["key"]},
+        "profile": "quick",
     }
     assert about["provenance"].startswith("Profile quick. set from here")
     assert "<figcaption>Curves.<br><small>Profile quick." in data["text/html"]
     assert data["text/plain"] == "Curves."
+
+
+def test_a_table_s_cells_and_what_it_carries_are_in_the_metadata(shown):
+    carrying = pd.DataFrame(
+        {"accuracy": [0.5, float("nan")], "spread": ["0.5 ± 0.1", "–"]},
+        index=pd.MultiIndex.from_tuples([("2b", "test"), ("3b", "train")], names=["task", None]),
+    )
+    carrying.attrs["labkit"] = {"measured": [{"metric": "test_accuracy"}]}
+    figures.show(carrying, "A table.")
+    ((_, about),) = shown
+    assert about["table"] == {
+        "columns": ["task", "", "accuracy", "spread"],
+        "data": [["2b", "test", 0.5, "0.5 ± 0.1"], ["3b", "train", None, "–"]],
+    }
+    assert about["measured"] == [{"metric": "test_accuracy"}]
 
 
 def test_show_gives_a_table_one_line_of_headings(shown):
