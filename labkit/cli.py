@@ -1,4 +1,4 @@
-"""The command line: `labkit report`, `run`, `check`, `exercise`, `data`, `runs`.
+"""The command line: `labkit report`, `run`, `check`, `exercise`, `release`, `grade`, `data`, …
 
 Exit status: 0 all went well, 1 something failed, 2 what was asked for cannot be done as asked,
 130 interrupted.
@@ -32,7 +32,7 @@ _jobs = click.option(
     "--jobs",
     type=click.IntRange(min=1),
     envvar="LABKIT_JOBS",
-    help="Train so many runs at a time (default: 1).",
+    help="Train so many runs at a time (default: 1), and so many notebooks side by side.",
 )
 _scheduler = click.option(
     "--scheduler",
@@ -56,15 +56,39 @@ def cli():
 @_scheduler
 @click.option("--fresh", is_flag=True, help="Train and execute everything anew.")
 @click.option("--show-code", is_flag=True, help="Print the notebooks' code as well.")
-def report(courses, profile, output, jobs, scheduler, fresh, show_code):
-    """Execute the notebooks of COURSES (default: all) and write their PDF."""
+@click.option("--why", is_flag=True, help="Run nothing; say what would be run, and why.")
+@click.option("--as-is", is_flag=True, help="Run nothing; bind what is there.")
+@click.option("--check", is_flag=True, help="Status 1 if a verdict is worse than the accepted one.")
+@click.option("--accept", is_flag=True, help="Keep the verdicts: --check compares with them.")
+def report(courses, profile, output, jobs, scheduler, fresh, show_code, why, as_is, check, accept):
+    """Execute the notebooks of COURSES (default: all) and write their PDF and HTML.
+
+    `labkit report --check` tells a course's team whether a result got worse: it compares each
+    verdict, published value against measured one, with reports/results/verdicts.json, which
+    `--accept` writes.
+    """
     from labkit.report import build
 
+    if why:
+        for source, reasons in build.why(courses, profile=profile, output=output).items():
+            click.echo(f"{source.name}: {'; '.join(reasons) or 'stays, nothing has changed'}")
+        return
     with _training_on(jobs, scheduler):
         made = build.report(
-            courses, profile=profile, output=output, fresh=fresh, show_code=show_code
+            courses,
+            profile=profile,
+            output=output,
+            fresh=fresh,
+            show_code=show_code,
+            at_once=jobs,
+            as_is=as_is,
         )
-    _finish(made)
+    if accept:
+        click.echo(build.accept(made))
+    worse = build.worse(made) if check else []
+    for line in worse:
+        click.echo(line, err=True)
+    _finish(made, failed=bool(worse))
 
 
 @cli.command()
@@ -175,6 +199,56 @@ def exercise(kind, level, seed, count, key, pdf, output):
     folder = output or project.root() / "reports" / "build" / "exercises"
     for path in write_worksheet(tasks, folder, title=title, key=key):
         click.echo(path)
+
+
+@cli.command()
+@click.argument("course")
+@click.argument("out", type=click.Path(path_type=Path))
+def release(course, out):
+    """Write the student version of COURSE, without its solutions, to the folder OUT.
+
+    OUT is new, empty, or an earlier release that nobody has changed since; it is replaced whole.
+    """
+    from labkit.report.release import write_release
+
+    for path in write_release(course, out):
+        click.echo(path)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The .csv file to write (default: print the table).",
+)
+@click.option(
+    "--sheet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The sheet that was handed out: its questions count "
+    "(default: all of the courses that the sheets name).",
+)
+def grade(folder, output, sheet):
+    """Check the answer sheets in FOLDER into one table with a row per student.
+
+    The student is the name of the sheet's file, or of its folder where the file is answers.yaml.
+
+    Exit status: 0 every sheet could be read, 1 some could not, 2 unusable input.
+    """
+    from labkit.report.grade import asked_by, asked_of, find_sheets, table, write_table
+
+    handed_in, others = find_sheets(folder, besides=[path for path in (output, sheet) if path])
+    graded = table(handed_in, asked_by(sheet) if sheet else asked_of(handed_in))
+    if output:
+        write_table(graded, output)
+        click.echo(output)
+    else:
+        click.echo(graded, nl=False)
+    if others:
+        click.echo(f"no sheets, passed over: {', '.join(others)}", err=True)
+    if unread := [sheet for sheet in handed_in if sheet.problem]:
+        click.echo(f"not read: {', '.join(it.student for it in unread)}", err=True)
+        sys.exit(1)
 
 
 @cli.group()
@@ -350,9 +424,9 @@ def _training_on(jobs, scheduler):
                 os.environ["LABKIT_SCHEDULER"] = before
 
 
-def _finish(made):
+def _finish(made, failed=False):
     print(made.pdf)
-    if made.failed:
+    if made.failed or failed:
         sys.exit(1)
 
 

@@ -60,8 +60,9 @@ def in_notebook() -> bool:
 
 def _has_kernel() -> bool:
     # not by "is ipykernel imported": whatever starts kernels imports it as well
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return hasattr(shell, "kernel")
+    # without the attribute another thread is just importing it, and this is no kernel
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get_ipython is not None and hasattr(get_ipython(), "kernel")
 
 
 def _to_parent(state: dict) -> None:

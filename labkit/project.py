@@ -46,6 +46,17 @@ def fresh_since() -> datetime | None:
     return datetime.fromisoformat(since) if since else None
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file such that it is there whole or not at all, whatever happens meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML 1.2 file of keys and values (so `1e-3` is a number, as PyYAML's 1.1 has it not)."""
     from ruamel.yaml import YAML, YAMLError  # read by few, this module is imported by all

@@ -1,39 +1,28 @@
-"""From notebooks to the report: run what changed, bind the sections, write the PDF."""
+"""From notebooks to the report: what is run, what is bound, and what is said of it."""
 
+import ctypes
+import errno
+import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import nbformat
-from nbformat import NotebookNode
+from filelock import FileLock, Timeout
 
-from labkit import progress, project
+from labkit import project
 from labkit.errors import LabkitError, UsageError
-from labkit.report import execute, kernels
+from labkit.report import binding, execute, verdicts
 from labkit.report.execute import Source
-from labkit.report.typst import Section, call, compile_pdf, document, failure, section
+from labkit.report.parts import Part, Planned, as_they_are, parts, plan
+from labkit.report.verdicts import Verdict
 
-
-@dataclass(frozen=True)
-class Part:
-    """One notebook's place in the report."""
-
-    source: Source
-    notebook: NotebookNode
-    seconds: float
-    executed: bool  # False: the notebook of an earlier call, still valid
-
-    @property
-    def failure(self) -> str | None:
-        return execute.failure(self.notebook)
-
-    @property
-    def state(self) -> str:
-        return "failed" if self.failure else "executed" if self.executed else "unchanged"
+MOST_AT_ONCE = 4  # notebooks; each holds its data in memory
 
 
 @dataclass(frozen=True)
@@ -42,6 +31,7 @@ class Report:
 
     pdf: Path
     parts: tuple[Part, ...]
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -50,11 +40,7 @@ class Report:
 
 def resolve_profile(profile: str) -> str:
     """`auto` is full where there is a CUDA GPU, else quick."""
-    if profile != "auto":
-        return profile
-    import torch  # not before it is needed: it takes longer to import than a cached report to write
-
-    return "full" if torch.cuda.is_available() else "quick"
+    return profile if profile != "auto" else "full" if _has_gpu() else "quick"
 
 
 def report(
@@ -64,188 +50,159 @@ def report(
     output: Path | None = None,
     fresh: bool = False,
     show_code: bool = False,
+    at_once: int | None = None,
+    as_is: bool = False,
 ) -> Report:
     """Execute the notebooks of `courses` (none: of all) and write their PDF.
 
-    Everything is checked before anything runs. A notebook whose source, settings and labkit are
-    unchanged is not executed again; one that fails is shown as failed, and the others stay.
+    Everything is checked before anything runs. A notebook that rests on nothing that has changed is
+    not executed again; one that fails is shown as failed, and the others stay. `at_once` of them
+    run side by side (default: as many as there are cores, at most four, and one where they share a
+    GPU). With `as_is` nothing is run: what is there is bound, and what is missing says so.
     """
     started = time.perf_counter()
     profile = resolve_profile(profile)
-    courses = list(dict.fromkeys(course.strip("/") for course in courses))
-    settings = project.read_yaml(project.root() / "params" / "report.yaml")
-    sources = [
-        source
-        for course in courses or settings["courses"]
-        for source in execute.find_notebooks(course)
-    ]
-    chosen = {source: execute.settings(source, profile) for source in sources}
-    folder = _folder(output) / profile
     if fresh:  # the kernels inherit it
         # to the second, as records are dated
         os.environ["LABKIT_FRESH"] = datetime.now(UTC).isoformat(timespec="seconds")
-
-    parts = [_executed(source, chosen[source], folder, fresh) for source in sources]
-    name = "-".join(courses) or "report"
-    return _bound(parts, folder / f"{name}.pdf", settings, profile, show_code, started)
+    wanted = _wanted(courses, profile)
+    with _writing(_folder(output) / profile) as folder:
+        planned = plan(wanted, folder, fresh=fresh)
+        found = as_they_are(planned) if as_is else _run(planned, at_once)
+        made = binding.bind(found, folder, profile, courses, show_code=show_code)
+    _say(found, made, started)
+    return Report(made.pdf, tuple(found), tuple(made.verdicts))
 
 
 def run(
     notebook: str, overrides: dict, *, profile: str = "auto", output: Path | None = None
 ) -> Report:
     """Execute one notebook with parameters of its own, and write its PDF."""
+    started = time.perf_counter()
     profile = resolve_profile(profile)
     source = execute.find_notebook(notebook)
     chosen = execute.settings(source, profile, overrides)
-    started = time.perf_counter()
-    folder = _folder(output) / "run"
-    part = _executed(source, chosen, folder, fresh=False)
-    settings = project.read_yaml(project.root() / "params" / "report.yaml")
-    pdf = folder / source.course / f"{source.stem}.pdf"
-    return _bound([part], pdf, settings, chosen.get("profile", profile), False, started)
+    with _writing(_folder(output) / "run") as folder:
+        found = _run(plan({source: chosen}, folder, fresh=False), at_once=1)
+        made = binding.bind_one(found[0], folder, chosen.get("profile", profile))
+    _say(found, made, started)
+    return Report(made.pdf, tuple(found))
 
 
-def write_pdf(
-    parts: Sequence[Part], path: Path, settings: dict, profile: str, *, show_code: bool = False
-) -> None:
-    """Bind executed notebooks into the PDF at `path`, written whole or not at all."""
-    sections: list[Section] = []
-    for part in parts:
-        if sections:
-            sections.append(call("begin"))
-        if part.failure:
-            sections.append(failure(f"{part.source.name} did not run to its end", part.failure))
-        sections.append(section(part.notebook, show_code=show_code, name=f"{part.source.name}/"))
-    courses = dict.fromkeys(part.source.course for part in parts)
-    titles = [settings["courses"].get(course, course) for course in courses]
-    source, files = document(
-        sections,
-        title=settings["title"],
-        subtitle="; ".join(titles) if len(titles) == 1 else settings.get("subtitle", ""),
-        authors=settings.get("authors", ()),
-        date=_date(parts),
-        provenance={"Profile": profile, **_data(parts)},
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".pdf.tmp")
-    beside.write_bytes(compile_pdf(source, files))
-    beside.replace(path)
+def why(
+    courses: Sequence[str] = (), *, profile: str = "auto", output: Path | None = None
+) -> dict[Source, list[str]]:
+    """For each notebook the reasons why `report` would run it; none: it would not."""
+    profile = resolve_profile(profile)
+    planned = plan(_wanted(courses, profile), _folder(output) / profile, fresh=False)
+    return {it.source: it.reasons for it in planned}
 
 
-def _bound(parts, path: Path, settings, profile: str, show_code: bool, started: float) -> Report:
-    """Write the PDF, and say at the end how long each part took."""
-    binding = time.perf_counter()
-    write_pdf(parts, path, settings, profile, show_code=show_code)
-    now = time.perf_counter()
-    lines = [(part.source.name, part.seconds, part.state) for part in parts]
-    lines += [("PDF", now - binding, "written"), ("together", now - started, "")]
-    for name, seconds, state in lines:
-        print(f"{name:40} {seconds:7.1f} s  {state}", file=sys.stderr)
-    for part in parts:
-        if part.failure:
-            print(f"{part.source.name} failed: {part.failure}", file=sys.stderr)
-    return Report(path, tuple(parts))
+def accept(made: Report) -> Path:
+    """Keep the verdicts of `made`, beside those of other courses that were kept before."""
+    path = _accepted_path()
+    kept = _accepted() | {it.published.id: it.kind for it in made.verdicts}
+    project.write_whole(path, (json.dumps(kept, indent=1) + "\n").encode())
+    return path
+
+
+def worse(made: Report) -> list[str]:
+    """The published values whose verdict is worse than the accepted one, in a line each."""
+    before = _accepted()
+    if not before:
+        raise UsageError(
+            f"there are no accepted verdicts in {_accepted_path()}; write them with "
+            "`labkit report --accept` and commit the file"
+        )
+    told = []
+    for it in made.verdicts:
+        was = before.get(it.published.id, it.kind)
+        if verdicts.worse(it.kind, was):
+            why = f" ({it.why})" if it.why else ""
+            told.append(f"{it.published.id}: {was} → {it.kind}{why}")
+    return told
+
+
+def _accepted_path() -> Path:
+    return project.results() / "verdicts.json"
+
+
+def _accepted() -> dict[str, str]:
+    path = _accepted_path()
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be read ({error}); restore it with git") from None
+
+
+def _wanted(courses: Sequence[str], profile: str) -> dict[Source, Mapping[str, Any]]:
+    """The notebooks of these courses, with their parameters, all of which are checked."""
+    every = project.read_yaml(project.root() / "params" / "report.yaml")["courses"]
+    courses = list(dict.fromkeys(course.strip("/") for course in courses)) or every
+    sources = [source for course in courses for source in execute.find_notebooks(course)]
+    return {source: execute.settings(source, profile) for source in sources}
+
+
+def _run(planned: Sequence[Planned], at_once: int | None) -> list[Part]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    to_run = sum(bool(it.reasons) for it in planned)
+    if at_once is None:
+        at_once = 1 if _has_gpu() else min(cores or 1, MOST_AT_ONCE)
+    at_once = max(1, min(at_once, to_run))
+    shared = at_once > 1 and "OMP_NUM_THREADS" not in os.environ
+    return parts(planned, at_once=at_once, threads=max(1, cores // at_once) if shared else None)
+
+
+def _has_gpu() -> bool:
+    try:  # without the driver torch finds none either, and takes two seconds to say so
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _folder(output: Path | None) -> Path:
-    folder = output or project.root() / "reports" / "build"
+    return output or project.root() / "reports" / "build"
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[Path]:
+    """Hold `folder` for this call alone, and say what to do where it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {folder} ({error.strerror}); choose another folder with --output"
-        ) from None
-    return folder
-
-
-def _executed(source: Source, chosen: dict, folder: Path, fresh: bool) -> Part:
-    started = time.perf_counter()
-    path = folder / "notebooks" / source.course / f"{source.stem}.ipynb"
-    key = execute.cache_key(source, chosen)
-    if not fresh and (notebook := _still_valid(path, key)) is not None:
-        return Part(source, notebook, time.perf_counter() - started, executed=False)
-    kernels.warm_up()  # while the data are looked at
-    try:
-        data, missing = _fetch(source.data_sets(chosen), source.weights(chosen))
-    except LabkitError as error:  # the other notebooks may do without
-        notebook = execute.failed(source.read(), str(error))
-        return Part(source, notebook, time.perf_counter() - started, executed=True)
-    relay = progress.Relay()
-    try:
-        notebook = execute.execute(source, chosen, path, relay)
-    finally:
-        relay.close()
-    if not execute.failure(notebook):
-        # only now, so that a notebook that was interrupted never counts as finished
-        notebook.metadata["labkit"] = {"key": key, "data": data, "missing": missing}
-        beside = path.with_suffix(".ipynb.tmp")
-        nbformat.write(notebook, beside)
-        beside.replace(path)
-    return Part(source, notebook, time.perf_counter() - started, executed=True)
-
-
-def _fetch(data_sets: Sequence[str], weights: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Fetch here what the kernel will open: its download has a bar, and its failure an end.
-
-    Returns where each set came from, for the title page, and the names of what could not be had: of
-    sets that others stand in for, and of weights, without which the notebook says what it does.
-    """
-    if not data_sets and not weights:
-        return {}, []
-    from labkit.data import sources, words  # torch with them, which a report without runs can spare
-
-    known = {}
-    for name in data_sets:
-        of = words if name in words.WORD_SETS else sources
-        of.fetch(name)
-        known[name] = of.status(name)
-    missing = [name for name, it in known.items() if it.stand_in]
-    missing += [name for name in weights if not _can_be_had(name)]
-    return {name: f"{it.source}, sha256 {it.fingerprint}" for name, it in known.items()}, missing
-
-
-def _can_be_had(weights: str) -> bool:
-    from labkit.data.weights import WeightsError, fetch_weights
-
-    try:
-        fetch_weights(weights)
-    except WeightsError as error:
-        print(f"labkit: going on without {weights}: {error}", file=sys.stderr)
-        return False
-    return True
-
-
-def _still_valid(path: Path, key: str) -> NotebookNode | None:
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError):  # never made, or damaged: made anew
-        return None
-    about = notebook.metadata.get("labkit", {})
-    if about.get("key") != key:
-        return None
-    if missing := about.get("missing"):  # it may be there by now
-        data_sets = [name for name in missing if name in about["data"]]
-        weights = [name for name in missing if name not in about["data"]]
+        lock = FileLock(folder / ".lock")
         try:
-            _, still = _fetch(data_sets, weights)
-        except LabkitError:  # there by now, and damaged: the notebook says so
-            return None
-        if still != missing:
-            return None
-    return notebook
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"labkit: another report is being made in {folder}; waiting", file=sys.stderr)
+            lock.acquire()
+        try:
+            yield folder
+        finally:
+            lock.release()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise LabkitError(
+                f"the disk of {folder} is full ({error.strerror}); make room, or choose another "
+                "folder with --output. What was finished is kept; run it again"
+            ) from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+            raise UsageError(
+                f"cannot write {error.filename or folder} ({error.strerror}); choose another "
+                "folder with --output"
+            ) from None
+        raise
 
 
-def _data(parts: Sequence[Part]) -> dict[str, str]:
-    """Every data set of the report, with its source and fingerprint."""
-    found = {}
-    for part in parts:
-        for name, source in part.notebook.metadata.get("labkit", {}).get("data", {}).items():
-            found[f"Data: {name}"] = source
-    return found
-
-
-def _date(parts: Sequence[Part]) -> str:
-    """The day on which the newest notebook was executed: the same input gives the same bytes."""
-    ends = [part.notebook.metadata.get("papermill", {}).get("end_time") or "" for part in parts]
-    newest = max(ends, default="")
-    return datetime.fromisoformat(newest).strftime("%-d %B %Y") if newest else ""
+def _say(found: Sequence[Part], made: binding.Bound, started: float) -> None:
+    """At the end, how long each part took and what failed."""
+    lines = [(part.source.name, part.seconds, part.state) for part in found]
+    lines += [(name, seconds, state) for name, (seconds, state) in made.written.items()]
+    lines.append(("together", time.perf_counter() - started, ""))
+    for name, seconds, state in lines:
+        print(f"{name:40} {seconds:7.1f} s  {state}", file=sys.stderr)
+    for part in found:
+        if part.failure:
+            print(f"{part.source.name} failed: {part.failure}", file=sys.stderr)

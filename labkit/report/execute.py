@@ -8,15 +8,17 @@
 """
 
 import ast
-import hashlib
-import json
+import asyncio
+import copy
+import functools
 import logging
 import os
 import re
+import signal
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +34,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ruamel.yaml import YAML, YAMLError
 from traitlets.config import Config
 
-import labkit
 from labkit import progress, project
 from labkit.errors import UsageError, nearest
 from labkit.report import kernels
 
-# the libraries whose version shows in a notebook's outputs
-_SHAPING = ("torch", "numpy", "pandas", "matplotlib")
+SAVED_EVERY = 2  # seconds, unless saving takes a good part of that
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Source:
 
     def read(self) -> NotebookNode:
         """The notebook, without outputs."""
-        return jupytext.read(self.path, fmt="py:percent")
+        return copy.deepcopy(_read(self.path, self.path.stat().st_mtime_ns))
 
     def data_sets(self, chosen: Mapping[str, Any]) -> list[str]:
         """The data sets that its runs need with the parameters `chosen`.
@@ -134,6 +134,11 @@ class Source:
                 f"{self.params_path.name}: {profile} is {overrides!r}; write {{name: value, …}}"
             )
         return overrides
+
+
+@functools.cache
+def _read(path: Path, changed: int) -> NotebookNode:
+    return jupytext.read(path, fmt="py:percent")
 
 
 def find_notebooks(course: str | None = None) -> list[Source]:
@@ -222,30 +227,20 @@ def settings(source: Source, profile: str, overrides: Mapping[str, Any] = {}) ->
     return chosen
 
 
-def cache_key(source: Source, chosen: Mapping[str, Any]) -> str:
-    """Changes when an executed notebook would: with its source, settings, or labkit itself."""
-    digest = hashlib.sha256(source.path.read_bytes())
-    needs = {"data": source.data_sets(chosen), "weights": source.weights(chosen)}
-    digest.update(json.dumps([dict(chosen), needs], sort_keys=True).encode())
-    digest.update(json.dumps({name: version(name) for name in _SHAPING}).encode())
-    package = Path(labkit.__file__).parent
-    # what executes and binds a notebook does not change what its cells show
-    binding = {package / "cli.py", *(package / "report").glob("*.py")}
-    inputs = [path for path in sorted(package.rglob("*.py")) if path not in binding]
-    inputs += [package / "report" / "published.py", project.root() / "reports" / "published.yaml"]
-    for path in inputs:
-        digest.update(path.read_bytes() if path.exists() else b"")
-    for path in sorted(project.results().rglob("metrics.json")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def execute(
-    source: Source, chosen: Mapping[str, Any], output: Path, relay: progress.Relay
+    source: Source,
+    chosen: Mapping[str, Any],
+    output: Path,
+    relay: progress.Relay,
+    *,
+    threads: int | None = None,
 ) -> NotebookNode:
-    """Run `source` with the (checked) parameters `chosen`; the executed notebook is at `output`.
+    """Run `source` with the (checked) parameters `chosen`; the executed notebook is at `output`,
+    and what there is of it until then, every few seconds.
 
-    A cell that raises ends the run; its traceback stays in the returned notebook (`failure`).
+    A cell that raises ends the run; its traceback stays in the returned notebook (`failure`). The
+    kernel computes with so many `threads`; None: as many as it likes. May be called from several
+    threads at once; `stop` ends them all.
     """
     notebook = source.read()
     # the interpreter's own kernel, whichever the author's editor wrote down
@@ -260,8 +255,10 @@ def execute(
             kernel_name="python3",
             language="python",
             progress_bar=False,
+            autosave_cell_every=SAVED_EVERY,
             relay=relay,
             title=source.name,
+            threads=threads,
         )
     except papermill.PapermillExecutionError:
         raised = nbformat.read(output, as_version=4)
@@ -272,13 +269,25 @@ def execute(
             if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
         ]
         return raised
-    except KeyboardInterrupt:
-        # asyncio would complain that nobody asks what became of the cell
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-        raise
     except RuntimeError as error:  # DeadKernelError, or it died before its first cell
         died = nbformat.read(output, as_version=4)
         return failed(died, "the kernel died, most often for want of memory", str(error))
+
+
+def stop(patience: float = 10.0) -> None:
+    """Interrupt every notebook that runs, and kill its kernel if that does not end it in so many
+    seconds.
+    """
+    deadline = time.monotonic() + patience
+    interrupted: set[_Client] = set()
+    while _running and time.monotonic() < deadline:
+        for client in _running - interrupted:
+            if client.km and client.km.has_kernel:  # else it is only starting
+                asyncio.run(client.km.provisioner.send_signal(signal.SIGINT))
+                interrupted.add(client)
+        time.sleep(0.05)
+    for client in _running & interrupted:
+        asyncio.run(client.km.provisioner.kill())
 
 
 def failed(notebook: NotebookNode, message: str, details: str = "") -> NotebookNode:
@@ -300,6 +309,9 @@ def failure(notebook: NotebookNode) -> str | None:
     return None
 
 
+_running: set["_Client"] = set()
+
+
 class _Client(PapermillNotebookClient):
     """Hands the kernel's progress bars to `relay` instead of keeping them as outputs."""
 
@@ -317,7 +329,7 @@ class _Engine(NBClientEngine):
     """papermill's engine with our client, private sockets and a bar over the cells."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, *, relay, title, **options):
+    def execute_managed_notebook(cls, nb_man, kernel_name, *, relay, title, threads, **options):
         kernels.fork_them()
         code_cells = sum(cell.cell_type == "code" for cell in nb_man.nb.cells)
         with (
@@ -336,6 +348,9 @@ class _Engine(NBClientEngine):
             )
             client.relay = relay
             environment = {**os.environ, progress.RELAY_VARIABLE: "1"}
+            if threads:
+                environment["OMP_NUM_THREADS"] = str(threads)
+            _running.add(client)
             try:
                 return client.execute(
                     env=environment, cwd=str(project.root()), stdout=log, stderr=log
@@ -344,6 +359,8 @@ class _Engine(NBClientEngine):
                 log.seek(0)
                 last_words = log.read().strip()[-2000:]
                 raise DeadKernelError(last_words or "it left no message") from None
+            finally:
+                _running.discard(client)
 
 
 papermill_engines.register("labkit", _Engine)

@@ -104,12 +104,16 @@ class _LikePopen:
 @contextlib.contextmanager
 def _no_main() -> Iterator[None]:
     """Without this the fork would run the script again that this process was started with."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _one_at_a_time:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
+_one_at_a_time = threading.Lock()
 
 
 def _serve(arguments: list[str], environment: dict[str, str], directory: str, log: str) -> None:
@@ -128,8 +132,12 @@ def _serve(arguments: list[str], environment: dict[str, str], directory: str, lo
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     import numpy
+    import torch
     from ipykernel.kernelapp import IPKernelApp
 
+    threads = environment.get("OMP_NUM_THREADS", "")  # which was read before the fork
+    if threads.isdecimal():
+        torch.set_num_threads(int(threads))
     numpy.random.seed()  # else every kernel would draw the same
     IPKernelApp.launch_instance(argv=arguments)
 

@@ -16,6 +16,8 @@ local formulas, pictures
 local function quote(text)
   return '"' .. text:gsub('\\', '\\\\'):gsub('"', '\\"') .. '"'
 end
+-- neither network nor disk: \input or an <iframe> in an output must not fetch anything
+local function read(text, format) return pandoc.read(text, format, nil, {}) end
 local function inline(code) return pandoc.RawInline('typst', '#' .. code .. ';') end
 local function block(code) return pandoc.RawBlock('typst', '#' .. code) end
 local function write(blocks)
@@ -35,7 +37,7 @@ TAGS.kbd = TAGS.code
 
 local html = {
   RawBlock = function(raw)
-    if raw.format == 'html' then return pandoc.read(raw.text, FORMATS.html).blocks end
+    if raw.format == 'html' then return read(raw.text, FORMATS.html).blocks end
   end,
   Inlines = function(inlines)
     local open = {{content = pandoc.Inlines{}}}
@@ -50,7 +52,7 @@ local html = {
         open[#open].content:insert(pandoc.LineBreak())
       elseif tag == 'img' then
         open[#open].content:extend(pandoc.utils.blocks_to_inlines(
-          pandoc.read(element.text, 'html').blocks))
+          read(element.text, 'html').blocks))
       elseif tag and TAGS[tag] and slash == '' then
         table.insert(open, {tag = tag, content = pandoc.Inlines{}})
       elseif tag and tag == open[#open].tag then
@@ -200,7 +202,9 @@ local typst = {
     if link.target == '' then return link.content end
     local id = link.target:match('^#(.+)$')
     if not id then return nil end
-    local start = '#jump(' .. quote(job.name .. id:lower()) .. ')['
+    local work = id:match('^cite%-(.+)$')
+    local start = work and '#cited(' .. quote(work) .. ')['
+      or '#jump(' .. quote(job.name .. id:lower()) .. ')['
     local out = pandoc.Inlines{pandoc.RawInline('typst', start)}
     out:extend(link.content)
     out:insert(pandoc.RawInline('typst', '];'))
@@ -238,7 +242,7 @@ local results = {}
 for _, snippet in ipairs(job.snippets) do
   formulas, pictures = pandoc.List{}, pandoc.List{}
   local done, converted = pcall(function()
-    local doc = pandoc.read(snippet.text .. '\n', FORMATS[snippet.format])
+    local doc = read(snippet.text .. '\n', FORMATS[snippet.format])
     return write(doc:walk(html):walk{Para = only_images, Plain = only_images}:walk(typst).blocks)
   end)
   table.insert(results, {

@@ -20,4 +20,5 @@ import torch
 import torch._dynamo  # the first optimizer would import it: two seconds
 
 import labkit.figures
+import labkit.report.claims
 import labkit.report.published

@@ -24,6 +24,8 @@ from nbconvert.exporters import Exporter
 from nbformat import NotebookNode
 from traitlets import Bool, default
 
+from labkit import project
+
 TEMPLATE = Path(__file__).with_name("template.typ")
 PANDOC_SCRIPT = Path(__file__).with_name("pandoc.lua")
 
@@ -44,6 +46,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 TRACEBACK_LINES = 24
 LONGEST_WHOLE_TABLE = 24  # rows; a table of more may go over pages
+LONGEST_ENTRY = 90  # characters of a caption in the lists of figures and tables
 LONGEST_HTML = 200_000  # characters; beyond it comes the text form, except for tables
 
 
@@ -57,6 +60,9 @@ class Section:
 
     body: str
     files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+APPENDIX = Section("#show: appendix")  # the sections behind it are numbered A, B, …
 
 
 # ------------------------------------------------------------------------------ public functions
@@ -80,6 +86,26 @@ def section(
     for cell in notebook.cells:
         writer.cell(cell, show_code, language)
     return writer.section(heading_offset)
+
+
+def cached_section(notebook: NotebookNode, folder: Path, **options) -> Section:
+    """What `section` gives, kept in `folder` until notebook, options or this code change."""
+    written = json.dumps([notebook.cells, {key: str(it) for key, it in options.items()}])
+    digest = hashlib.sha256(f"{_converter()} {written}".encode()).hexdigest()
+    slug = re.sub(r"\W+", "-", options.get("name", "")).strip("-") or "notebook"
+    kept = folder / f"{slug}.section.json"
+    try:
+        found = json.loads(kept.read_text(encoding="utf-8"))
+        if found["digest"] == digest:
+            files = {name: base64.b64decode(data) for name, data in found["files"].items()}
+            return Section(found["body"], files)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # never made, or damaged: made anew
+    made = section(notebook, **options)
+    files = {name: base64.b64encode(data).decode() for name, data in made.files.items()}
+    content = {"digest": digest, "body": made.body, "files": files}
+    project.write_whole(kept, json.dumps(content).encode())
+    return made
 
 
 def markdown(text: str, *, name: str = "", heading_offset: int = 0) -> Section:
@@ -112,10 +138,27 @@ def document(
     abstract: str = "",
     provenance: Mapping[str, str] | None = None,
     contents: bool = True,
+    lists: bool = False,
+    language: str = "en",
+    logo: Path | None = None,
+    bibliography: str = "",
 ) -> tuple[str, dict[str, bytes]]:
-    """The source and the files of a whole report; `abstract` is Markdown, the rest plain text."""
+    """The source and the files of a whole report; `abstract` is Markdown, the rest plain text.
+
+    With `lists` the contents are followed by lists of figures and tables. `bibliography` is BibTeX:
+    a link to `#cite-KEY` gets the number of that work, and the works so cited are listed at the
+    end. `logo` is a picture for the title page.
+    """
     sections = list(sections)
     opening = markdown(abstract, name="abstract")
+    files = {}
+    if logo:
+        files[f"logo{logo.suffix}"] = logo.read_bytes()
+    cited = {key for part in sections for key in re.findall(r'#cited\("([^"]+)"\)', part.body)}
+    works = re.findall(r"^\s*@\w+\s*\{\s*([^,\s]+)\s*,", bibliography, flags=re.MULTILINE)
+    if keys := tuple(key for key in works if key in cited):
+        files["bibliography.bib"] = bibliography.encode()
+        sections.append(call("references", "bibliography.bib", keys))
     start = _call(
         "show: report.with",
         title=title,
@@ -125,8 +168,12 @@ def document(
         abstract=_Markup(opening.body),
         provenance=tuple((provenance or {}).items()),
         contents=contents,
+        lists=lists,
+        language=language,
+        logo=f"logo{logo.suffix}" if logo else "",
     )
-    return _joined(start, sections)
+    source, pictures = _joined(start, sections)
+    return source, files | pictures
 
 
 def article(sections: Iterable[Section], *, title: str) -> tuple[str, dict[str, bytes]]:
@@ -222,6 +269,13 @@ def _call(function: str, *values, **named) -> str:
 
 
 @cache
+def _converter() -> str:
+    """What decides how a notebook is converted, beside the notebook."""
+    own = (Path(__file__), TEMPLATE, PANDOC_SCRIPT)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in own)).hexdigest()
+
+
+@cache
 def _template() -> str:
     return TEMPLATE.read_text(encoding="utf-8")
 
@@ -268,6 +322,16 @@ def _plain(value) -> str:
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         value = "".join(value)
     return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _first_sentence(caption: str) -> str:
+    """What a list of figures shows of a caption: its first sentence, or how that begins."""
+    text = re.sub(r"^\*\*[^*]*\*\*\s*", "", caption)  # such as that the data are a stand-in
+    sentence = re.match(r".+?[.:;](?=\s|$)", text, re.DOTALL)
+    text = (sentence[0] if sentence else text).rstrip(".:; \n")
+    if len(text) > LONGEST_ENTRY and "$" not in text and "[" not in text:
+        text = text[:LONGEST_ENTRY].rsplit(" ", 1)[0].rstrip(",") + " …"
+    return text
 
 
 # Jupyter renders these environments without dollars around them; CommonMark does not know them.
@@ -445,6 +509,7 @@ class _Writer:
                 self.add(make, plain, *snippets)
             return
         caption = _Snippet("markdown", str(labkit["caption"]))
+        short = _Snippet("markdown", _first_sentence(caption.text))
         label = str(labkit.get("label") or "")
         if label:
             self.labels.append(label)
@@ -455,13 +520,15 @@ class _Writer:
             "long": _plain(data.get("text/html", "")).count("<tr") > LONGEST_WHOLE_TABLE,
         }
 
-        def figure(caption: str, body: str) -> str:
-            return _call("captioned", _Markup(body), caption=_Markup(caption), **settings)
+        def figure(caption: str, short: str, body: str) -> str:
+            captions = {"caption": _Markup(caption), "short": _Markup(short)}
+            return _call("captioned", _Markup(body), **captions, **settings)
 
         self.add(
-            lambda: figure(caption.typst, make()),
-            figure(_call("text", caption.text), plain),
+            lambda: figure(caption.typst, short.typst, make()),
+            figure(_call("text", caption.text), _call("text", short.text), plain),
             caption,
+            short,
             *snippets,
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from labkit import progress, project
@@ -23,13 +24,16 @@ from labkit.training.wanted import Wanted
 # behind the point, in tables; all others have three
 DIGITS = {"best_epoch": 1, "training_seconds": 0, "trained_parameters": 0}
 
+ERROR_RATE = r"(cer|wer)(_at_\d+)?"  # how the names of such metrics end
+
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of two accuracies or error rates, and the margin within which it is not told
-    from none.
+    """A difference of two means, and half the width of its 95 % interval, in the metric's unit.
 
-    As text in points of 0.01: `−9.9 ± 4.4`.
+    The margin is infinite where nothing tells it: of a metric that is no share of the examples, for
+    one seed, or seeds that all differ alike. As text in points of 0.01, for accuracies and error
+    rates: `−9.9 ± 4.4`.
     """
 
     mean: float
@@ -38,8 +42,8 @@ class Difference:
 
     @property
     def sign(self) -> int:
-        """1 higher, −1 lower, 0 not told apart."""
-        return 0 if abs(self.mean) <= self.margin else 1 if self.mean > 0 else -1
+        """1 higher, −1 lower, 0 not told apart (nor is what diverged: nan)."""
+        return 0 if not abs(self.mean) > self.margin else 1 if self.mean > 0 else -1
 
     def __str__(self) -> str:
         return f"{100 * self.mean:+.1f} ± {100 * self.margin:.1f}".replace("-", "−")
@@ -92,37 +96,54 @@ class Runs(Mapping[str, list[Run]]):
         values = self.values_of(name, metric)
         text = f"{statistics.fmean(values):,.{digits}f}"
         if len(values) > 1 and not (digits == 0 and min(values) == max(values)):  # a count
-            text += f" ± {statistics.stdev(values):.{digits}f}"
+            text += f" ± {np.std(values, ddof=1):.{digits}f}"
         return text
 
-    def difference(self, name: str, reference: str, metric: str) -> "Difference":
-        """How much higher or lower `name` is than `reference`, seed by seed where both have it.
+    def difference(self, name: str, reference: str | float, metric: str) -> Difference:
+        """How much higher or lower `name` is than `reference`, seed by seed where both have it; or
+        than a number.
 
-        The margin is two standard errors of the sampling of the examples, 2·√(2p(1 − p)/n) for
-        accuracies or word error rates near p on n examples, which are the same for every seed; or
-        over the paired seeds, where those differ by more. Of character error rates it is too wide.
+        The margin is half of a 95 % interval: t·s/√n of the n paired seeds, with s the standard
+        deviation of their differences and t Student's, of n − 1 degrees of freedom. Accuracies and
+        error rates are never told more precisely than their sampling of the examples allows, which
+        are the same for every seed: 1.96·√(2p(1 − p)/m) for rates near p on m examples, and
+        without the 2 beside a number. Of character error rates that is too wide.
+
+        Raises ValueError where the two have no seed in common.
         """
-        first, second = (
-            {run.config["seed"]: run.metrics for run in self[each]} for each in (name, reference)
-        )
+        pair = isinstance(reference, str)
+        first = self._by_seed(name, metric)
+        second = self._by_seed(reference, metric) if pair else dict.fromkeys(first, reference)
         common = sorted(first.keys() & second.keys())
         if not common:
             raise ValueError(f"{name!r} and {reference!r} have no seed in common")
-        paired = [first[seed][metric] - second[seed][metric] for seed in common]
-        split = metric.partition("_")[0]
-        # a character error rate may be above 1
-        p = min(1.0, statistics.fmean(second[seed][metric] for seed in common))
-        margin = 2 * math.sqrt(2 * p * (1 - p) / second[common[0]][f"{split}_examples"])
-        if len(paired) > 1:
-            margin = max(margin, 2 * statistics.stdev(paired) / math.sqrt(len(paired)))
-        return Difference(statistics.fmean(paired), margin, len(paired))
+        paired = [first[seed] - second[seed] for seed in common]
+        margins = []
+        if re.search(rf"(accuracy|{ERROR_RATE})$", metric):
+            examples = self[name][0].metrics[f"{metric.partition('_')[0]}_examples"]
+            # a character error rate may be above 1
+            p = min(1.0, statistics.fmean(second[seed] for seed in common))
+            normal = statistics.NormalDist().inv_cdf(0.975)
+            margins.append(normal * math.sqrt((2 if pair else 1) * p * (1 - p) / examples))
+        # not statistics.stdev, which fails where a loss has diverged; seeds that agree to the last
+        # digit, as on the best epoch, do not tell that others would
+        if len(paired) > 1 and (deviation := float(np.std(paired, ddof=1))) > 0:
+            from scipy.special import stdtrit  # here, because it takes its time to import
+
+            t = float(stdtrit(len(paired) - 1, 0.975))
+            margins.append(t * deviation / math.sqrt(len(paired)))
+        return Difference(statistics.fmean(paired), max(margins, default=math.inf), len(paired))
+
+    def _by_seed(self, name: str, metric: str) -> dict[int, float]:
+        seeds = (run.config["seed"] for run in self[name])
+        return dict(zip(seeds, self.values_of(name, metric), strict=True))
 
     def best(self, metric: str = "validation_loss") -> str:
         """The name with the best mean: the lowest loss or error rate, the highest of all else.
 
         What diverged is never the best.
         """
-        sign = -1 if re.search(r"(loss|cer|wer)(_at_\d+)?$", metric) else 1
+        sign = -1 if re.search(rf"(loss|{ERROR_RATE})$", metric) else 1
 
         def worth(name: str) -> float:
             mean = self.mean(name, metric)

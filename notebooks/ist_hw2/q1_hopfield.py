@@ -21,7 +21,7 @@
 # \qquad \mathrm{lse}(\beta, z) = \beta^{-1} \log \sum_{i=1}^{N} \exp(\beta z_i),$$
 #
 # with $\beta > 0$ and $M$ the largest norm of a pattern
-# ([Ramsauer et al. 2021](https://arxiv.org/abs/2008.02217)). The question is about its shape (1.1),
+# ([Ramsauer et al. 2021](#cite-ramsauer2021)). The question is about its shape (1.1),
 # about the iteration that goes downhill on it (1.2), and about what that has to do with the
 # attention of a transformer (1.3). What is derived here is then checked by the machine, and in the
 # end the network has to remember photographs.
@@ -235,7 +235,7 @@ if show_solution:
 # $$q_{t+1} = \arg\min_q \left( E_1(q) + \tilde E_2(q) \right), \qquad
 # \tilde E_2(q) = E_2(q_t) + \nabla E_2(q_t)^\top (q - q_t)$$
 #
-# ([Yuille and Rangarajan 2003](https://doi.org/10.1162/08997660360581958)). What is $q_{t+1}$?
+# ([Yuille and Rangarajan 2003](#cite-yuille2003)). What is $q_{t+1}$?
 
 # %%
 answer_update = ...  # (D,): the state after q
@@ -706,8 +706,9 @@ if show_solution:
         Markdown(
             "*What attention does.* In a transformer $\\beta$ is $1/\\sqrt{d_K}$, whatever is "
             "stored. With entries of variance 1, as after layer normalisation, the scores "
-            "$\\beta x_i^\\top q$ of unrelated vectors have variance 1 (that is what Vaswani et "
-            "al. 2017 divide by $\\sqrt{d_K}$ for), and a stored vector has the score $\\sqrt D$ "
+            "$\\beta x_i^\\top q$ of unrelated vectors have variance 1 (that is what [Vaswani "
+            "et al. 2017](#cite-vaswani2017) divide by $\\sqrt{d_K}$ for), and a stored vector has "
+            "the score $\\sqrt D$ "
             f"with itself. For $D$ = {large['D']:,} that is {large['score']:.0f}: a query that is "
             f"stored attends to {large['stored: attends to']:.2f} pictures of {stored}, and "
             f"{large['masked: retrieved']:.0%} of the masked ones are retrieved. For $D$ = "
@@ -723,9 +724,9 @@ if show_solution:
                 else f"Among only {stored} patterns that is still nearly a look-up of one. "
             )
             + "A trained head is not bound to that: longer $W_Q$ and "
-            "$W_K$ make all scores larger, as a larger $\\beta$ would. Ramsauer et al. found heads "
-            "of BERT that average over very many tokens, most of them in the first layers, and "
-            "others that settle on a small group."
+            "$W_K$ make all scores larger, as a larger $\\beta$ would. [Ramsauer et al. "
+            "2021](#cite-ramsauer2021) found heads of BERT that average over very many tokens, "
+            "most of them in the first layers, and others that settle on a small group."
         ),
     )
 

@@ -43,6 +43,7 @@ precision: str = "auto"  # bf16 where the hardware has it; or "fp32", "bf16"
 
 # %%
 import math
+from dataclasses import replace
 
 import matplotlib
 import pandas as pd
@@ -67,6 +68,7 @@ from labkit.handcalc import (
     question,
 )
 from labkit.models import build, ist_hw2
+from labkit.report.claims import claim
 from labkit.report.published import beside_published, published
 from labkit.style import COLOURS, STYLE, WIDTH
 from labkit.training import (
@@ -181,11 +183,19 @@ show(
 
 # %% tags=["solution"]
 by_loss, by_accuracy = judged.best("validation_loss"), judged.best("validation_accuracy")
-says = {-1: "worse", 0: "not told apart", 1: "better"}
-against = {
-    name: judged.difference(name, by_loss, "validation_accuracy")
+preferred = "rate 0.01"  # by the report
+told = {
+    name: claim(
+        f"The learning rate 0.01 does better on the validation images than {name.split()[1]}",
+        judged.select(preferred),
+        ">",
+        judged.select(name),
+        "validation_accuracy",
+        profile=judged_profile,
+        source="IST HW2 report, question 2.1",
+    )
     for name in judged
-    if name != by_loss and not any(run.diverged for run in judged[name])
+    if preferred in judged and name != preferred
 }
 fates = []
 for name, group in judged.items():
@@ -220,15 +230,12 @@ Markdown(
         else f", the highest validation accuracy that of *{by_accuracy}*. "
     )
     + f"{'; '.join(fates)}. "
-    + (
-        "In points of validation accuracy beside the best: "
-        + "; ".join(f"*{name}* {effect}, {says[effect.sign]}" for name, effect in against.items())
-        + ". "
-        if against
-        else ""
-    )
     + "The IST HW2 report found 0.01 to be the best"
-    + (", as here." if by_loss == "rate 0.01" else ".")
+    + (", as here" if by_loss == preferred else "")
+    + "".join(
+        f"; that it is ahead of {name.split()[1]}: {found.outcome}" for name, found in told.items()
+    )
+    + "."
     + (
         f" These are {judged[by_loss][0].metrics['steps']:,} steps, where the report's networks "
         "made 63,160: so short a training favours the rates that are fast over those that would "
@@ -241,11 +248,11 @@ Markdown(
 # %% [markdown]
 # ## 2.2 Batch normalisation and global average pooling
 #
-# Batch normalisation (Ioffe and Szegedy 2015) stands between each layer and its ReLU, except before
-# the outputs. Global average pooling (Lin, Chen and Yan 2014) makes one number of each of the last
-# 128 maps, its mean, where the base network hands on all 36 of its pixels. The rate is the same for
-# all: the course's 0.01 in the full profile, and 0.1 in the quick one, where at 0.01 the base
-# network would not begin to learn.
+# Batch normalisation ([Ioffe and Szegedy 2015](#cite-ioffe2015)) stands between each layer and its
+# ReLU, except before the outputs. Global average pooling ([Lin, Chen and Yan 2014](#cite-lin2014))
+# makes one number of each of the last 128 maps, its mean, where the base network hands on all 36 of
+# its pixels. The rate is the same for all: the course's 0.01 in the full profile, and 0.1 in the
+# quick one, where at 0.01 the base network would not begin to learn.
 
 # %%
 runs = sweep(experiment, seeds=seeds)
@@ -300,11 +307,30 @@ if ends_profile != compared_profile:  # there are records of the course's two ne
     )
 
 # %% tags=["solution"]
-effects = {
-    name: compared.difference(name, "base", "test_accuracy") for name in compared if name != "base"
-}
+told = {}
+for name, what in {
+    "both": "Batch normalisation and global average pooling together raise",
+    "batch normalisation": "Batch normalisation alone raises",
+    "global average pooling": "Global average pooling alone raises",
+}.items():
+    of, its_profile = (at_the_ends, ends_profile) if name in ends else (compared, compared_profile)
+    told[name] = claim(
+        f"{what} the test accuracy",
+        of.select(name),
+        ">",
+        of.select("base"),
+        profile=its_profile,
+        source="IST HW2 report, question 2.3",
+    )
 alone = compared.select("batch normalisation", "global average pooling").best("test_accuracy")
-together = compared.difference("both", alone, "test_accuracy")
+together = claim(
+    "Batch normalisation and global average pooling together do better than either alone",
+    compared.select("both"),
+    ">",
+    compared.select(alone),
+    profile=compared_profile,
+    source="IST HW2 report, question 2.7",
+)
 gaps = {
     name: 100 * (compared.mean(name, "train_accuracy") - compared.mean(name, "test_accuracy"))
     for name in compared
@@ -316,18 +342,18 @@ for name, group in compared.items():
     open_to_chance = 2 * math.sqrt(commonest * (1 - commonest) / counts.sum().item())
     if compared.mean(name, "test_accuracy") <= commonest + open_to_chance:
         idle.append(f"*{name}*")
-on_what = "**On stand-in data**, in" if compared.stand_in else "In"
+on_what = "**On stand-in data**, the" if compared.stand_in else "The"
 Markdown(
-    f"**Answer** (profile {compared_profile}, seeds: {len(compared['base'])}). {on_what} points of "
-    f"test accuracy beside the base network's {compared.spread('base', 'test_accuracy')}: "
-    + "; ".join(f"*{name}* {effect}, {says[effect.sign]}" for name, effect in effects.items())
-    + f". Both together are {together} points beside the better of the two alone (*{alone}*), "
-    f"{says[together.sign]}. The margins are two standard errors"
-    + (
-        " of the test images; another seed could move the numbers further. "
-        if len(compared["base"]) == 1
-        else ". "
+    f"**Answer** (profile {compared_profile}, seeds: {len(compared['base'])}). {on_what} base "
+    f"network is right on {compared.spread('base', 'test_accuracy')} of the test images, "
+    + ", ".join(f"*{name}* on {compared.spread(name, 'test_accuracy')}" for name in told)
+    + ". That these do better than the base network: "
+    + "; ".join(
+        f"*{name}*, {found.outcome}"
+        + (f" (profile {found.profile})" if found.profile != compared_profile else "")
+        for name, found in told.items()
     )
+    + f". That both do better than *{alone}*, the better of the two alone: {together.outcome}. "
     + (
         f"This is after {compared['base'][0].metrics['steps']:,} steps, where the course's "
         "networks made 63,160: what speeds up the beginning shows, what keeps a network from "
@@ -343,14 +369,9 @@ Markdown(
     )
     + (
         "What averaging does to networks that have learnt, *both* beside *batch normalisation* "
-        f"says: {compared.difference('both', 'batch normalisation', 'test_accuracy')} points. "
+        f"says: {compared.difference('both', 'batch normalisation', 'test_accuracy')} points"
+        + (" (one seed; the ± is of the test images alone). " if together.seeds == 1 else ". ")
         if idle and not {"*batch normalisation*", "*both*"} & set(idle)
-        else ""
-    )
-    + (
-        "The course's two networks at full scale: *both* is "
-        f"{at_the_ends.difference('both', 'base', 'test_accuracy')} beside the base network. "
-        if ends_profile != compared_profile
         else ""
     )
     + "Between a network's accuracy on its training images and on the test images lie, in points, "
@@ -358,8 +379,8 @@ Markdown(
     + ".\n\n"
     "The report gives the credit for its improvement to both changes, each with reasons of its "
     "own, and has measured neither alone. Nor did it measure the reduced “internal covariate "
-    "shift” that it names first, which Santurkar et al. (2018) did, and found that batch "
-    "normalisation helps without it."
+    "shift” that it names first, which [Santurkar et al. (2018)](#cite-santurkar2018) did, and "
+    "found that batch normalisation helps without it."
 )
 
 # %% [markdown]
@@ -382,7 +403,7 @@ for name, group in steady.items():
         metric: pd.concat(
             [(curve - (curve.shift(1) + curve.shift(-1)) / 2)[column].abs() for curve in curves],
             keys=[run.config["seed"] for run in group],
-        ).dropna()
+        )
         for metric, column in (("loss", "validation_loss"), ("accuracy", "validation_accuracy"))
     }
     falls = [-curve["validation_accuracy"].diff().min() for curve in curves]
@@ -407,11 +428,30 @@ show(
 )
 
 # %% tags=["solution"]
-of_base = uneven["base"]["accuracy"]
+of_base = uneven["base"]["accuracy"].dropna()
+long_enough = len(of_base) >= 10
+if long_enough:
+    by_evenness = {}
+    for name in ends:
+        of_seed = 100 * uneven[name]["accuracy"].groupby(level=0).mean()
+        by_evenness[name] = [
+            replace(run, metrics=run.metrics | {"unevenness": of_seed[run.config["seed"]]})
+            for run in steady[name]
+        ]
+    stable = claim(
+        "Batch normalisation and global average pooling make training more stable: the validation "
+        "accuracy is uneven by fewer points",
+        Runs(by_evenness).select("both"),
+        "<",
+        Runs(by_evenness).select("base"),
+        "unevenness",
+        profile=steady_profile,
+        source="IST HW2 report, question 2.2",
+    )
 verdicts, signs = [], {}
 for name in steady:
     less = (of_base - uneven[name]["accuracy"]).dropna()  # seeds and epochs that both have
-    margin = 2 * less.std() / math.sqrt(max(len(less), 1))
+    margin = 1.96 * less.std() / math.sqrt(max(len(less), 1))
     if name != "base":
         signs[name] = 0 if abs(less.mean()) <= margin else 1 if less.mean() > 0 else -1
         verdicts.append(
@@ -423,18 +463,16 @@ Markdown(
     f"**Answer** (profile {steady_profile}). "
     + (
         f"{on_what} base network's validation accuracy is uneven by {100 * of_base.mean():.2f} "
-        f"points, and beside it: {'; '.join(verdicts)}. The margins are two standard errors over "
-        "the epochs, roughly, because neighbouring epochs share values. "
+        f"points, and beside it: {'; '.join(verdicts)}. The ± is half of a 95 % interval over the "
+        "epochs of these runs, roughly, because neighbouring epochs share values; of other seeds "
+        f"it tells nothing. That training becomes more stable: {stable.outcome}."
         + (
-            "The claim of a more stable training is not borne out. A likely reason is that the "
-            "statistics of so small a batch are noisy, and that in evaluation a running mean of "
-            "them takes their place."
+            " That it is less even here has a likely reason: the statistics of so small a batch "
+            "are noisy, and in evaluation a running mean of them takes their place."
             if signs["both"] < 0
-            else "The claim of a more stable training is borne out."
-            if signs["both"] > 0
-            else "That neither bears out nor refutes the claim of a more stable training."
+            else ""
         )
-        if len(of_base) >= 10
+        if long_enough
         else f"{on_what} epochs are too few to tell whose curve is the more even: only "
         f"{len(of_base)} of {steady['base'][0].config['epochs']} have one before and one after "
         "them. The claim of a more stable training is neither borne out nor refuted here."
@@ -452,8 +490,14 @@ recorded = (
     runs.select(*ends) if profile == "full" else full_scale({it: of_course[it] for it in ends})
 )
 show(
-    beside_published(recorded, {"ist_hw2/2.1": "base", "ist_hw2/2.2": "both"}),
-    "Question 2 at full scale, beside the IST HW2 report.",
+    beside_published(
+        recorded,
+        {"ist_hw2/2.1": "base", "ist_hw2/2.2": "both"},
+        here=runs.select(*ends),
+        profile=profile,
+    ),
+    "Question 2 at full scale, beside the IST HW2 report"
+    + ("." if profile == "full" else f"; {profile}: with the learning rate {learning_rate:g}."),
     label="tab-ist-cnn-published",
     runs=recorded,
     profile="full",
@@ -462,16 +506,17 @@ show(
 # %% tags=["solution"]
 first, second = (published(f"ist_hw2/{part}") for part in ("2.1", "2.2"))
 before, after = first["test_accuracy"], second["test_accuracy"]
-on_3000 = 200 * math.sqrt(2 * before * (1 - before) / 3000)
+on_3000 = 196 * math.sqrt(2 * before * (1 - before) / 3000)
 measured = recorded.difference("both", "base", "test_accuracy") if recorded else None
 on_what = "**On stand-in data**, which is not compared, it" if recorded.stand_in else "Here it"
 Markdown(
     f"**Answer.** The published “+4.9 %” is a difference of {100 * (after - before):.2f} "
     f"percentage points; relative to the {100 * before:.2f} % that it starts from, it is "
-    f"{100 * (after / before - 1):.2f} %. On 3,000 test images the two standard errors of such a "
-    f"difference are {on_3000:.1f} points. "
+    f"{100 * (after / before - 1):.2f} %. On 3,000 test images the 95 % interval of such a "
+    f"difference reaches {on_3000:.1f} points to either side. "
     + (
-        f"{on_what} is {measured} points, {says[measured.sign]}. "
+        f"{on_what} is {measured} points"
+        + (", as far as one seed can tell. " if measured.seeds == 1 else ". ")
         if measured
         else "At full scale it has not been measured here. "
     )
@@ -793,7 +838,7 @@ if can_look:
             continue
         for place in sorted({1, len(distances) - 1}):
             p = (changed[flattening][place] + changed[averaging][place]) / 2
-            margin = 200 * math.sqrt(2 * p * (1 - p) / len(some))
+            margin = 196 * math.sqrt(2 * p * (1 - p) / len(some))
             more = 100 * (changed[averaging][place] - changed[flattening][place])
             verdicts.append(
                 f"shifted by {distances[place]}, {changed[flattening][place]:.1%} of the pictures "

@@ -43,6 +43,7 @@ nucleus: list[float] = [0.2, 0.4, 0.6, 0.8, 0.9, 1.0]  # values of p; the course
 # %%
 import math
 import statistics
+from dataclasses import replace
 
 import matplotlib
 import pandas as pd
@@ -54,6 +55,7 @@ from labkit import figures
 from labkit.data import load_words
 from labkit.data.words import COURSE_FINGERPRINT, END, PAD, START, encoded
 from labkit.figures import show
+from labkit.report.claims import claim
 from labkit.report.published import beside_published, published
 from labkit.style import COLOURS, STYLE, WIDTH
 from labkit.training import (
@@ -104,7 +106,7 @@ Markdown("\n".join(f"- {remark}" for remark in words.remarks) or "There are none
 #
 # $$P(\text{letter}_t \mid \text{letters before, phonemes}) = \mathrm{softmax}(E\, s_t + b).$$
 #
-# With attention ([Bahdanau et al. 2015](https://arxiv.org/abs/1409.0473)) each letter first asks
+# With attention ([Bahdanau et al. 2015](#cite-bahdanau2015)) each letter first asks
 # every phoneme,
 #
 # $$\alpha_{ti} = \mathrm{softmax}_i\bigl(v^\top \tanh(W_s s_t + W_h h_i)\bigr), \qquad
@@ -243,22 +245,31 @@ per_word["length"] = pd.cut(
 # %% tags=["solution"]
 total = per_word["letters"].sum()
 gain = per_word["fewer"].sum() / total
-margin = 2 * per_word["fewer"].std() * math.sqrt(len(per_word)) / total
+margin = 1.96 * per_word["fewer"].std() * math.sqrt(len(per_word)) / total
 cer = {name: per_word[name].sum() / total for name in told}
-wer = told.difference("attention", "no attention", "test_wer")
+helps = {
+    metric: claim(
+        f"Attention lowers the {rate} error rate",
+        told.select("attention"),
+        "<",
+        told.select("no attention"),
+        metric,
+        profile=told_profile,
+        source="IST HW2 report, question 3b",
+    )
+    for rate, metric in (("character", "test_cer"), ("word", "test_wer"))
+}
 beams = {name: told.mean(name, "test_beam_cer") - told.mean(name, "test_cer") for name in told}
 with_which = f"profile {told_profile}, {words.title}, seeds: {len(told['attention'])}"
-helps = "it helps, as predicted" if gain > 0 else "it harms"
-says = {-1: "fewer words are wrong", 0: "not told apart", 1: "more words are wrong"}
 Markdown(
     f"**Answer** ({with_which}). With attention the character error rate of the test words is "
     f"{cer['attention']:.3f}, without it {cer['no attention']:.3f}: "
-    + f"{-100 * gain:+.1f} ± {100 * margin:.1f} points, ".replace("-", "−")
-    + (helps if abs(gain) > margin else "not told apart")
-    + f". The word error rates are {told.spread('attention', 'test_wer')} and "
-    f"{told.spread('no attention', 'test_wer')}: {wer} points, {says[wer.sign]}. (Margins are two "
-    f"standard errors over the test words.) A beam of {beam_width} changes the character error "
-    "rate by "
+    + f"{-100 * gain:+.1f} ± {100 * margin:.1f} points ".replace("-", "−")
+    + "(half of a 95 % interval over the test words, for these very networks). The word error "
+    f"rates are {told.spread('attention', 'test_wer')} and "
+    f"{told.spread('no attention', 'test_wer')}. That attention lowers the "
+    f"first, as predicted: {helps['test_cer'].outcome}; the second: {helps['test_wer'].outcome}. "
+    f"A beam of {beam_width} changes the character error rate by "
     + f"{100 * beams['attention']:+.1f} points with attention and "
     f"{100 * beams['no attention']:+.1f} without.".replace("-", "−")
 )
@@ -277,13 +288,13 @@ by_length = pd.DataFrame(
         "no attention": sums["no attention"] / sums["letters"],
         "attention": sums["attention"] / sums["letters"],
         "gain": sums["fewer"] / sums["letters"],
-        "margin": 2 * groups["fewer"].std() * counts**0.5 / sums["letters"],
+        "margin": 1.96 * groups["fewer"].std() * counts**0.5 / sums["letters"],
     }
 )
 show(
     by_length.map("{:.3f}".format).assign(words=counts),
     "Character error rate of test words by their number of letters, spelled greedily (mean of the "
-    "seeds); what attention gains, and two standard errors of that.",
+    "seeds); what attention gains, and half of the 95 % interval of that over the words.",
     label="tab-ist-length",
     runs=told,
     dataset=marked,
@@ -408,7 +419,7 @@ if run.has_weights:
 #
 # Instead of the most probable letter one is drawn from the *nucleus*, the smallest set of most
 # probable letters whose probabilities add up to at least $p$ ([Holtzman et al.
-# 2020](https://arxiv.org/abs/1904.09751)). Three spellings of each word are drawn; WER@3 counts a
+# 2020](#cite-holtzman2020)). Three spellings of each word are drawn; WER@3 counts a
 # word as wrong only if none of the three is right. With $p \to 0$ only the most probable letter is
 # left, and all three are what greedy decoding gives.
 
@@ -471,6 +482,23 @@ at_3 = {p: judged.mean("attention", f"test_nucleus_{p:g}_wer_at_{samples}") for 
 drawn = [judged.mean("attention", f"test_nucleus_{p:g}_cer") for p in nucleus]
 best_p = min(at_3, key=at_3.get)
 greedy_wer = judged.mean("attention", "test_wer")
+if 0.8 in nucleus:  # the course's
+    drawn_at_course_s = [
+        replace(
+            run,
+            metrics=run.metrics | {"test_wer": run.metrics[f"test_nucleus_0.8_wer_at_{samples}"]},
+        )
+        for run in judged["attention"]
+    ]
+    claim(
+        f"With one of {samples} samples right (p = 0.8), fewer words are wrong than greedily",
+        Runs({f"{samples} samples": drawn_at_course_s}),
+        "<",
+        judged.select("attention").renamed({"attention": "greedy"}),
+        "test_wer",
+        profile=judged_profile,
+        source="IST HW2 report, question 3c",
+    )
 Markdown(
     f"**Answer** (profile {judged_profile}, {words.title}). The larger $p$, the more letters are "
     f"drawn that are not the likeliest: from $p = {nucleus[0]:g}$ to $p = {nucleus[-1]:g}$ the "
@@ -561,6 +589,8 @@ show(
             "ist_hw2/3b": "attention",
             "ist_hw2/3c": "attention",
         },
+        here=runs if course_s else None,
+        profile=profile,
     ),
     "Question 3 at full scale, with the course's own words, beside the IST HW2 report: without "
     "attention, with it, and sampled from the nucleus of p = 0.8.",

@@ -50,17 +50,18 @@ from labkit.data import load
 from labkit.figures import show
 from labkit.handcalc import LeakyReLU, Sigmoid, check, layer_table, question
 from labkit.models import nn_hw1
+from labkit.report.claims import claim
 from labkit.report.published import beside_published
 from labkit.training import Adam, Augmentation, Config, Data, Runs, at_best_scale, full_scale, sweep
 
 # %% [markdown]
 # ## The images
 #
-# Imagenette is the part of ImageNet (Deng et al. 2009) with ten classes that are easy to tell
-# apart; in this version the shorter side has 160 pixels (or, in a resampled copy, both have; the
-# line below the picture tells). A tenth of its 9,469 training images, always
-# the same, is set aside for validation; its 3,925 validation images are the test images here, as in
-# the NN HW1 report.
+# Imagenette is the part of ImageNet ([Deng et al. 2009](#cite-deng2009)) with ten classes that are
+# easy to tell apart; in this version the shorter side has 160 pixels (or, in a resampled copy, both
+# have; the line below the picture tells). A tenth of its 9,469 training images, always the same, is
+# set aside for validation; its 3,925 validation images are the test images here, as in the NN HW1
+# report.
 
 # %%
 imagenette = load(f"imagenette-{image_size}")
@@ -110,9 +111,10 @@ show(
 # %% [markdown]
 # ## Three activations
 #
-# Adam (Kingma and Ba 2015) with a rate of 0.001, batches of 32; the first weights are normal with
-# variance $2/n$ for $n$ inputs (He et al. 2015), which is made for ReLU. The weights of the lowest
-# validation loss are kept, and every accuracy in a table is measured with those.
+# Adam ([Kingma and Ba 2015](#cite-kingma2015)) with a rate of 0.001, batches of 32; the first
+# weights are normal with variance $2/n$ for $n$ inputs ([He et al. 2015](#cite-he2015)), which is
+# made for ReLU. The weights of the lowest validation loss are kept, and every accuracy in a table
+# is measured with those.
 
 # %%
 augmentation = Augmentation(flip=True, colour_jitter=colour_jitter, rotation=rotation)
@@ -186,24 +188,33 @@ show(
 )
 
 # %% tags=["solution"]
-says = {-1: "worse", 0: "not told apart from it", 1: "better"}
-effects = {
-    name: judged.difference(name, "ReLU", "test_accuracy") for name in activations if name != "ReLU"
+told = {
+    name: claim(
+        sentence,
+        judged.select("ReLU"),
+        ">",
+        judged.select(name),
+        profile=judged_profile,
+        source="NN HW1 report, task 2",
+    )
+    for name, sentence in {
+        "leaky ReLU 0.01": "ReLU does better on the test images than leaky ReLU",
+        "sigmoid": "ReLU does better on the test images than the sigmoid",
+    }.items()
 }
 on_what = "**On stand-in data**, " if judged.stand_in else ""
 Markdown(
     f"**Answer** (profile {judged_profile}). {on_what}ReLU reaches "
-    f"{judged.spread('ReLU', 'test_accuracy')} of the test images. "
-    + " ".join(
-        f"With {name} it is {judged.spread(name, 'test_accuracy')}: {effect} points, "
-        f"{says[effect.sign]}."
-        for name, effect in effects.items()
+    f"{judged.spread('ReLU', 'test_accuracy')} of the test images. That it is ahead: "
+    + "; ".join(
+        f"of {name} ({judged.spread(name, 'test_accuracy')}), {found.outcome}"
+        for name, found in told.items()
     )
-    + " The NN HW1 report found ReLU slightly ahead of leaky ReLU, and the sigmoid far behind."
+    + ". The NN HW1 report found ReLU slightly ahead of leaky ReLU, and the sigmoid far behind."
     + (
         " A likely reason for the last: a sigmoid's slope is at most ¼, so that each layer shrinks "
         "the gradient of those before it."
-        if effects["sigmoid"].sign < 0
+        if told["sigmoid"].difference > told["sigmoid"].margin
         else ""
     )
 )
@@ -239,24 +250,41 @@ show(
 )
 
 # %% tags=["solution"]
-effects = {
-    name: compared.difference(name, "base", "test_accuracy") for name in compared if name != "base"
-}
-gap = 100 * (compared.mean("base", "train_accuracy") - compared.mean("base", "test_accuracy"))
-sorted_out = {
-    sign: [f"*{name}* ({effect})" for name, effect in effects.items() if effect.sign == sign]
-    for sign in (1, 0, -1)
+source = "NN HW1 report, task 2"
+told = {
+    name: claim(
+        f"{what} the test accuracy",
+        compared.select(name),
+        ">",
+        compared.select("base"),
+        profile=compared_profile,
+        source=source,
+    )
+    for name, what in {
+        "batch normalisation": "Batch normalisation raises",
+        "dropout": "Dropout raises",
+        "augmentation": "Augmentation raises",
+        "all": "Batch normalisation, dropout and augmentation together raise",
+    }.items()
 }
 runner_up = compared.select(*(name for name in compared if name != "all")).best("test_accuracy")
-ahead = compared.difference("all", runner_up, "test_accuracy")
-on_what = "**On stand-in data**, in" if compared.stand_in else "In"
+ahead = claim(
+    "All together do better on the test images than the best other network",
+    compared.select("all"),
+    ">",
+    compared.select(runner_up),
+    profile=compared_profile,
+    source=source,
+)
+gap = 100 * (compared.mean("base", "train_accuracy") - compared.mean("base", "test_accuracy"))
+on_what = "**On stand-in data**, the" if compared.stand_in else "The"
 Markdown(
-    f"**Answer** (profile {compared_profile}, seeds: {len(compared['base'])}). {on_what} points of "
-    f"test accuracy beside the base network's {compared.spread('base', 'test_accuracy')}: "
+    f"**Answer** (profile {compared_profile}, seeds: {len(compared['base'])}). {on_what} base "
+    f"network reaches {compared.spread('base', 'test_accuracy')} of the test images. That these do "
+    "better: "
     + "; ".join(
-        f"{what}: {', '.join(sorted_out[sign])}"
-        for sign, what in ((1, "better"), (0, "not told apart"), (-1, "worse"))
-        if sorted_out[sign]
+        f"*{name}* ({compared.spread(name, 'test_accuracy')}), {found.outcome}"
+        for name, found in told.items()
     )
     + ". "
     f"With its best weights the base network's accuracy on its training images is {gap:+.1f} "
@@ -266,15 +294,15 @@ Markdown(
         if gap >= 5
         else "there is hardly any overfitting yet to work against. "
     )
+    + f"The prediction that all together do best, beside the best other one (*{runner_up}*): "
+    f"{ahead.outcome}. "
     + (
-        f"All together are {ahead} points beside the best other one (*{runner_up}*): "
-        + {
-            1: "best, as predicted.",
-            0: "not told apart.",
-            -1: "not the best. Perhaps what makes training harder needs more steps before it pays.",
-        }[ahead.sign]
+        "Perhaps what makes training harder needs more steps before it pays. "
+        if ahead.difference < -ahead.margin
+        else ""
     )
-    + " The margins are two standard errors."
+    + "A ± of a claim is half of a 95 % interval: Student's t over the paired seeds, and no less "
+    "than so many test images leave open."
 )
 
 # %%
@@ -290,8 +318,15 @@ show(
             "nn_hw1/2-augmentation": "augmentation",
             "nn_hw1/2-all": "all",
         },
+        here=runs,
+        profile=profile,
     ),
-    "Task 2 at full scale, 160 × 160 pixels and 20 epochs, beside the NN HW1 report.",
+    "Task 2 at full scale, 160 × 160 pixels and 20 epochs, beside the NN HW1 report"
+    + (
+        "."
+        if profile == "full"
+        else f"; {profile}: at {image_size} × {image_size} pixels, epochs: {epochs}."
+    ),
     label="tab-nn-hw1-published",
     runs=recorded,
     profile="full",

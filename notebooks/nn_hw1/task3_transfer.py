@@ -64,6 +64,7 @@ precision: str = "auto"  # bf16 where the hardware has it; or "fp32", "bf16"
 
 # %%
 import math
+from dataclasses import replace
 
 import torch
 from IPython.display import Markdown, display
@@ -75,6 +76,7 @@ from labkit.figures import show
 from labkit.handcalc import check, question
 from labkit.models import nn_hw1, transfer
 from labkit.models.explain import grad_cam
+from labkit.report.claims import claim
 from labkit.report.published import beside_published
 from labkit.training import (
     SGD,
@@ -114,8 +116,8 @@ Markdown(
 # %% [markdown]
 # ## What is trained
 #
-# The course's network is ResNet-18 (He et al. 2016), which gives 512 features of each image. How
-# many parameters are trained when the new classifier alone is?
+# The course's network is ResNet-18 ([He et al. 2016](#cite-he2016)), which gives 512 features of
+# each image. How many parameters are trained when the new classifier alone is?
 
 # %%
 answer_classifier = ...  # a whole number
@@ -264,33 +266,54 @@ show(
 )
 
 # %% tags=["solution"]
+# compared on the images that both were tested on, the first of the set
+shared = min(run.metrics["test_examples"] for group in runs.values() for run in group)
+on_shared = {}
+for name, group in runs.items():
+    for run in group:
+        right = run.arrays["test_predictions"][:shared] == imagenette.test.labels[:shared]
+        alike = {"test_examples": shared, "test_accuracy": right.double().mean().item()}
+        on_shared.setdefault(name, []).append(replace(run, metrics=run.metrics | alike))
+ahead = claim(
+    "A network pretrained on ImageNet, with a new classifier, does better than the best of task 2",
+    Runs({"new classifier": on_shared["new classifier"]}),
+    ">",
+    Runs({"task 2, all": on_shared["task 2, all"]}),
+    profile=profile,
+    source="NN HW1 report, task 3",
+)
 on_what = "**On stand-in data**, the" if runs.stand_in else "The"
-ahead = runs.difference("new classifier", "task 2, all", "test_accuracy")
 answer = (
     f"**Answer** (profile {profile}, seeds: {len(runs['new classifier'])}). {on_what} new "
     f"classifier reaches {runs.spread('new classifier', 'test_accuracy')} of the test images with "
     f"{runs.mean('new classifier', 'trained_parameters'):,.0f} trained parameters, task 2's "
     f"network {runs.spread('task 2, all', 'test_accuracy')} with "
-    f"{runs.mean('task 2, all', 'trained_parameters'):,.0f}, from the same training images: "
-    f"{ahead} points. "
+    f"{runs.mean('task 2, all', 'trained_parameters'):,.0f}, from the same training images. That "
+    f"pretraining is ahead, on the {shared:,} test images that both were given: {ahead.outcome}."
 )
 if known:
-    own = runs.difference("fine-tuned", "new classifier", "test_accuracy")
+    own = claim(
+        "The outputs that the network came with, fine-tuned, do better than a new classifier",
+        runs.select("fine-tuned"),
+        ">",
+        runs.select("new classifier"),
+        profile=profile,
+    )
     tuned = runs.mean("fine-tuned", "test_accuracy")
-    margin = 2 * math.sqrt(2 * untrained * (1 - untrained) / len(trainer.test))
+    margin = 1.96 * math.sqrt(2 * untrained * (1 - untrained) / len(trainer.test))
     answer += (
-        f"Before any training it was {untrained:.1%}, fine-tuned it is {tuned:.1%}: "
-        f"{100 * (tuned - untrained):+.1f} ± {100 * margin:.1f} points, and {own} beside the new "
-        "classifier. "
+        f" Before any training it was {untrained:.1%}, fine-tuned it is {tuned:.1%}: "
+        f"{100 * (tuned - untrained):+.1f} ± {100 * margin:.1f} points (half of the 95 % interval "
+        "that so many test images leave open). That this is better than a new classifier: "
+        f"{own.outcome}. "
         + (
             "The old outputs were learnt from ImageNet's 1.28 million images, and the new "
             "classifier has only these. "
-            if own.sign > 0
+            if own.difference > own.margin
             else ""
         )
-        + "Nearly all of it is pretraining, in which most of these test images took part. "
+        + "Nearly all of it is pretraining, in which most of these test images took part."
     )
-answer += "The margins are two standard errors."
 Markdown(answer)
 
 # %% [markdown]
@@ -352,25 +375,34 @@ show(
 )
 
 # %% tags=["solution"]
-says = {-1: "worse", 0: "not told apart", 1: "better"}
-statistics_alone = judged.difference("adapting", "frozen", "test_accuracy")
-parameters_alone = judged.difference("trained", "adapting", "test_accuracy")
+unfrozen = claim(
+    "To unfreeze the batch normalisations raises the test accuracy",
+    judged.select("trained"),
+    ">",
+    judged.select("adapting"),  # what the report calls frozen
+    profile=judged_profile,
+    source="NN HW1 report, task 3",
+)
+adapting = claim(
+    "Running statistics that adapt to Imagenette raise the test accuracy",
+    judged.select("adapting"),
+    ">",
+    judged.select("frozen"),
+    profile=judged_profile,
+    source="NN HW1 report, task 3",
+)
 on_what = "**On stand-in data.** " if judged.stand_in else ""
-outcome = {
-    -1: "Here they make it worse",
-    0: "That cannot be told from no effect",
-    1: "So they do help here",
-}
 Markdown(
     f"**Answer** (profile {judged_profile}, seeds: {len(judged['frozen'])}). {on_what}Truly frozen "
-    f"the test accuracy is {judged.spread('frozen', 'test_accuracy')}. Adapting statistics alone "
-    f"change it by {statistics_alone} points. {outcome[statistics_alone.sign]}. Training $\\gamma$ "
-    f"and $\\beta$ as well changes that by {parameters_alone} points "
-    f"({says[parameters_alone.sign]}). The report's two ways are 1.14 points apart; "
+    f"the test accuracy is {judged.spread('frozen', 'test_accuracy')}, with adapting statistics "
+    f"{judged.spread('adapting', 'test_accuracy')}, with $\\gamma$ and $\\beta$ trained as well "
+    f"{judged.spread('trained', 'test_accuracy')}. That adapting statistics help: "
+    f"{adapting.outcome}; that training $\\gamma$ and $\\beta$ helps: {unfrozen.outcome}. "
+    "The report's two ways are 1.14 points apart; "
     + (
-        f"with a margin of {100 * parameters_alone.margin:.1f} points a difference of that size "
-        "does not show here. "
-        if parameters_alone.margin > 0.0114
+        f"with a margin of {100 * unfrozen.margin:.1f} points a difference of that size does not "
+        "show here. "
+        if unfrozen.margin > 0.0114
         else "a difference of that size would show here. "
     )
     + "Its own comparison could not tell the cause: in both of its ways the statistics adapted."
@@ -380,9 +412,19 @@ Markdown(
 recorded = judged if judged_profile == "full" else full_scale(at_course)
 if backbone == "resnet18":
     show(
-        beside_published(recorded, {"nn_hw1/3-frozen": "adapting", "nn_hw1/3-unfrozen": "trained"}),
+        beside_published(
+            recorded,
+            {"nn_hw1/3-frozen": "adapting", "nn_hw1/3-unfrozen": "trained"},
+            here=norm_runs,
+            profile=profile,
+        ),
         "Task 3 at full scale beside the NN HW1 report. What it calls frozen is *adapting* here, "
-        "what it calls unfrozen is *trained*.",
+        "what it calls unfrozen is *trained*."
+        + (
+            ""
+            if profile == "full"
+            else f" {profile.capitalize()}: with the learning rate {norm_learning_rate:g}."
+        ),
         label="tab-nn-hw1-transfer-published",
         runs=recorded,
         profile="full",
@@ -408,8 +450,9 @@ show(
 )
 
 # %% [markdown]
-# Where does the network look? Grad-CAM (Selvaraju et al. 2017) weighs the last maps by how much the
-# output for a class rises with them; it is shown for the class that the network named.
+# Where does the network look? Grad-CAM ([Selvaraju et al. 2017](#cite-selvaraju2017)) weighs the
+# last maps by how much the output for a class rises with them; it is shown for the class that the
+# network named.
 
 # %%
 shown = "fine-tuned" if known else "new classifier"

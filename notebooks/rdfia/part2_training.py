@@ -15,7 +15,7 @@
 # # RDFIA part 2: training from scratch
 #
 # Questions 13 to 18 of the RDFIA practical 1-cd, with its figures 1 to 3: the network of part 1 is
-# trained on CIFAR-10 (Krizhevsky 2009) by stochastic gradient descent.
+# trained on CIFAR-10 ([Krizhevsky 2009](#cite-krizhevsky2009)) by stochastic gradient descent.
 #
 # **Prediction.** Before its first step the network knows nothing: it should give each of the ten
 # classes a tenth, a loss of $\ln 10 \approx 2.303$. Too small a learning rate should leave it near

@@ -31,6 +31,7 @@ from labkit.data import load
 from labkit.figures import show
 from labkit.handcalc import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from labkit.models import build, rdfia
+from labkit.report.claims import claim
 from labkit.training import SGD, Adam, Augmentation, Config, Data, Trainer, at_best_scale, sweep
 
 # %% tags=["parameters"]
@@ -121,8 +122,14 @@ show(
 )
 
 # %% tags=["solution"]
-says = {-1: "worse than the base network", 0: "not told apart from it", 1: "better"}
-effect = judged.difference("crop and flip", "base", "test_accuracy")
+better = claim(
+    "Crops and flips raise the test accuracy",
+    judged.select("crop and flip"),
+    ">",
+    judged.select("base"),
+    profile=judged_profile,
+    source="RDFIA 1-cd report, question 22",
+)
 gaps = {
     name: 100 * (judged.mean(name, "train_accuracy") - judged.mean(name, "test_accuracy"))
     for name in judged
@@ -130,7 +137,7 @@ gaps = {
 Markdown(
     f"**Answer** (profile {judged_profile}). With crops and flips the test accuracy is "
     f"{judged.spread('crop and flip', 'test_accuracy')}, without "
-    f"{judged.spread('base', 'test_accuracy')}: {effect} points, {says[effect.sign]}. "
+    f"{judged.spread('base', 'test_accuracy')}. That they help: {better.outcome}. "
     "On training images that are cropped at their centre, as test images are, the augmented "
     f"network's accuracy is ahead of that on test images by {gaps['crop and flip']:.1f} points, "
     f"the base network's by {gaps['base']:.1f}. "
@@ -149,7 +156,8 @@ Markdown(
 # **Answer.** When its mirror image could have been taken as well, and would be of the same class. A
 # mirrored horse is a horse. A mirrored 2 is no digit, a mirrored b is a d, an arrow on a road sign
 # points the other way, and a heart on an X-ray changes sides. What the images show decides, not the
-# method: shown here on CIFAR-10 and on handwritten digits (Alpaydin & Kaynak 1998, 8 × 8 pixels).
+# method: shown here on CIFAR-10 and on handwritten digits ([Alpaydin & Kaynak
+# 1998](#cite-alpaydin1998), 8 × 8 pixels).
 
 # %% tags=["solution"]
 digits = Config(
@@ -205,7 +213,13 @@ show(
 )
 
 # %% tags=["solution"]
-harm = digit_runs.difference("digits, half of them mirrored", "digits as they are", "test_accuracy")
+harm = claim(
+    "To mirror half of the digits lowers the accuracy on digits as they are",
+    digit_runs.select("digits, half of them mirrored"),
+    "<",
+    digit_runs.select("digits as they are"),
+    profile=profile,
+)
 seen = {
     name: f"{row['test accuracy']} and {row['on mirrored test images']}"
     for name, row in rows.items()
@@ -214,13 +228,7 @@ Markdown(
     f"**Answer, measured** (profile {profile}; accuracy on images as they are, and mirrored). "
     + "; ".join(f"{name}: {both}" for name, both in seen.items())
     + ". Of photographs a mirror image is as good; digits of which no mirror image was seen are, "
-    "mirrored, often taken for others. With half of them mirrored, the accuracy on the digits as "
-    f"they are differs, after as many epochs, by {harm} points, "
-    + (
-        "more than the seeds and the test images leave open: the flip harms."
-        if harm.sign < 0
-        else "which is not told from nothing."
-    )
+    f"mirrored, often taken for others. That the flip harms, after as many epochs: {harm.outcome}."
 )
 
 # %% [markdown]
@@ -236,9 +244,10 @@ Markdown(
 # %% [markdown]
 # ## Question 25: other augmentations
 #
-# Rotations, other scales, other colours and light, noise and blur change one image. **CutMix** (Yun
-# et al. 2019) pastes a box of one image into another, **Mixup** (Zhang et al. 2018) averages two;
-# the label becomes the same mixture of both, by area or by weight.
+# Rotations, other scales, other colours and light, noise and blur change one image. **CutMix**
+# ([Yun et al. 2019](#cite-yun2019)) pastes a box of one image into another, **Mixup** ([Zhang et
+# al. 2018](#cite-zhang2018)) averages two; the label becomes the same mixture of both, by area or
+# by weight.
 
 # %%
 names = {"cutmix": "CutMix", "mixup": "Mixup"}
@@ -288,10 +297,23 @@ show(
 )
 
 # %% tags=["solution"]
-effects = {method: judged.difference(method, "base", "test_accuracy") for method in mixed}
+told = {
+    method: claim(
+        f"{names[method]} raises the test accuracy",
+        judged.select(method),
+        ">",
+        judged.select("base"),
+        profile=judged_profile,
+    )
+    for method in mixed
+}
 Markdown(
-    f"**Answer** (profile {judged_profile}). In points of test accuracy beside the base network: "
-    + "; ".join(f"*{method}* {effect}, {says[effect.sign]}" for method, effect in effects.items())
+    f"**Answer** (profile {judged_profile}). The base network reaches "
+    f"{judged.spread('base', 'test_accuracy')}. That these do better: "
+    + "; ".join(
+        f"*{method}* ({judged.spread(method, 'test_accuracy')}), {found.outcome}"
+        for method, found in told.items()
+    )
     + ". Mixed images cannot be learnt by heart, since a pair hardly comes twice; the price is "
     "slower learning, which in a short training is all that is seen."
 )

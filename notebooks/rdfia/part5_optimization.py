@@ -27,6 +27,7 @@ from IPython.display import Markdown
 from labkit import figures
 from labkit.figures import show
 from labkit.models import rdfia
+from labkit.report.claims import claim
 from labkit.training import (
     SGD,
     Adadelta,
@@ -110,13 +111,19 @@ show(
 )
 
 # %% tags=["solution"]
-says = {-1: "worse than the base network", 0: "not told apart from it", 1: "better"}
-effect = judged.difference("decay", "base", "test_accuracy")
+better = claim(
+    "An exponentially decaying learning rate raises the test accuracy",
+    judged.select("decay"),
+    ">",
+    judged.select("base"),
+    profile=judged_profile,
+    source="RDFIA 1-cd report, question 26",
+)
 last = decay ** (judged["decay"][0].config["epochs"] - 1)
 Markdown(
     f"**Answer** (profile {judged_profile}). With the decay the test accuracy is "
     f"{judged.spread('decay', 'test_accuracy')}, without it "
-    f"{judged.spread('base', 'test_accuracy')}: {effect} points, {says[effect.sign]}. "
+    f"{judged.spread('base', 'test_accuracy')}. That it helps: {better.outcome}. "
     f"In the last of {judged['decay'][0].config['epochs']} epochs the rate is still {last:.2f} of "
     "what it was"
     + (
@@ -134,29 +141,29 @@ Markdown(
 # **Answer.** A gradient over a batch is that over all images plus noise. Near a minimum the first
 # becomes small and the second does not: with a constant rate the weights keep jumping about in a
 # region whose width grows with the rate. So the rate is large first, to get there in few steps (and
-# out of bad valleys), and smaller later, to settle. Robbins and Monro (1951) gave the condition
-# for convergence: the rates have to add up to infinity, so that every place can be reached, and
-# their squares to something finite, so that the noise dies out. A decay by a constant factor breaks
-# the first half: with 0.95 all epochs together go no further than twenty at the first rate would.
-# One has to arrive within that.
+# out of bad valleys), and smaller later, to settle. [Robbins and Monro (1951)](#cite-robbins1951)
+# gave the condition for convergence: the rates have to add up to infinity, so that every place can
+# be reached, and their squares to something finite, so that the noise dies out. A decay by a
+# constant factor breaks the first half: with 0.95 all epochs together go no further than twenty at
+# the first rate would. One has to arrive within that.
 
 # %% [markdown]
 # ## Question 28: other optimizers
 #
 # What they do with the gradient $g$ of a weight $w$ at learning rate $\eta$:
 #
-# - **momentum** (Polyak 1964) steps along a running sum: $v \leftarrow \mu v + g$,
-#   $w \leftarrow w - \eta v$. A steady gradient adds up to $1/(1 - \mu)$ times its length, one that
-#   changes its sign cancels.
-# - **Adagrad** (Duchi, Hazan, Singer 2011) divides by the root of the sum of all squares so far:
-#   $w \leftarrow w - \eta\, g / \sqrt{\sum g^2}$. Rare features take large steps; all steps
-#   shrink for ever.
-# - **RMSProp** (Tieleman and Hinton 2012) takes a running mean of the squares in place of the sum,
-#   which forgets.
-# - **Adadelta** (Zeiler 2012) also multiplies by a running root mean square of its own steps, so
-#   that the step has the unit of the weight; its learning rate is 1 in the paper.
-# - **Adam** (Kingma and Ba 2015) is RMSProp with momentum and without the bias of the first steps,
-#   where both means still start from zero.
+# - **momentum** ([Polyak 1964](#cite-polyak1964)) steps along a running sum:
+#   $v \leftarrow \mu v + g$, $w \leftarrow w - \eta v$. A steady gradient adds up to $1/(1 - \mu)$
+#   times its length, one that changes its sign cancels.
+# - **Adagrad** ([Duchi, Hazan, Singer 2011](#cite-duchi2011)) divides by the root of the sum of all
+#   squares so far: $w \leftarrow w - \eta\, g / \sqrt{\sum g^2}$. Rare features take large steps;
+#   all steps shrink for ever.
+# - **RMSProp** ([Tieleman and Hinton 2012](#cite-tieleman2012)) takes a running mean of the squares
+#   in place of the sum, which forgets.
+# - **Adadelta** ([Zeiler 2012](#cite-zeiler2012)) also multiplies by a running root mean square of
+#   its own steps, so that the step has the unit of the weight; its learning rate is 1 in the paper.
+# - **Adam** ([Kingma and Ba 2015](#cite-kingma2015)) is RMSProp with momentum and without the bias
+#   of the first steps, where both means still start from zero.
 #
 # The practical's base network is trained here with momentum already; SGD stands for steps without.
 
@@ -216,6 +223,15 @@ learns = [
     and not any(run.diverged for run in compared[name])
     and compared.mean(name, "test_accuracy") > 0.2
 ]
+if all(name in compared for name in adam.values()):
+    claim(
+        "Adam does worse at a learning rate of 0.001 than at 0.0001",
+        compared.select(adam[1e-3]),
+        "<",
+        compared.select(adam[1e-4]),
+        profile=compared_profile,
+        source="RDFIA 1-cd report, question 28",
+    )
 Markdown(
     f"**Answer** (profile {compared_profile}). Of the rates tried, the best by validation loss are "
     + ", ".join(f"*{name}* ({compared.spread(name, 'test_accuracy')})" for name in best)

@@ -31,6 +31,7 @@ from IPython.display import Markdown
 from labkit import figures
 from labkit.figures import show
 from labkit.models import rdfia
+from labkit.report.claims import claim
 from labkit.training import SGD, Config, Data, at_best_scale, sweep
 
 # %% tags=["parameters"]
@@ -53,7 +54,7 @@ precision: str = "auto"  # bf16 where the hardware has it; or "fp32", "bf16"
 # ## Question 29: dropout
 #
 # In training, each of the 1,000 inputs of the last layer is left out with probability 0.5, drawn
-# anew for every image (Srivastava et al. 2014).
+# anew for every image ([Srivastava et al. 2014](#cite-srivastava2014)).
 
 # %%
 base = Config(
@@ -92,11 +93,22 @@ show(
 )
 
 # %% tags=["solution"]
-says = {-1: "worse than the base network", 0: "not told apart from it", 1: "better"}
-effects = {
-    name: judged.difference(name, "base", "test_accuracy") for name in judged if name != "base"
-}
-effect = effects[f"dropout {dropout:g}"]
+later = claim(
+    "Dropout delays overfitting: the lowest validation loss comes later",
+    judged.select(f"dropout {dropout:g}"),
+    ">",
+    judged.select("base"),
+    "best_epoch",
+    profile=judged_profile,
+    source="RDFIA 1-cd report, question 29",
+)
+better = claim(
+    "Dropout raises the test accuracy",
+    judged.select(f"dropout {dropout:g}"),
+    ">",
+    judged.select("base"),
+    profile=judged_profile,
+)
 
 # points of accuracy that the training images have over the test images
 gaps = {
@@ -106,9 +118,10 @@ gaps = {
 Markdown(
     f"**Answer** (profile {judged_profile}). With dropout the test accuracy is "
     f"{judged.spread(f'dropout {dropout:g}', 'test_accuracy')}, without it "
-    f"{judged.spread('base', 'test_accuracy')}: {effect} points, {says[effect.sign]}. Measured "
-    "alike, in evaluation mode, the training images are ahead of the test images by "
-    f"{gaps[f'dropout {dropout:g}']:.1f} points with it and by {gaps['base']:.1f} without."
+    f"{judged.spread('base', 'test_accuracy')}. That it helps: {better.outcome}; that it delays "
+    f"overfitting: {later.outcome}. Measured alike, in evaluation mode, the training images are "
+    f"ahead of the test images by {gaps[f'dropout {dropout:g}']:.1f} points with it and by "
+    f"{gaps['base']:.1f} without."
     + (
         " There is hardly an overfitting yet that dropout could prevent: so short a training hides "
         "what it is for."
@@ -136,7 +149,7 @@ Markdown(
 # beside many different others; detectors that only work together (co-adaptation) do not pay. And a
 # network of $n$ units with dropout is a set of $2^n$ networks that share their weights, of which
 # each image, at each step, trains one: using all units at the test, with the right scale, comes
-# near to averaging them, as an ensemble does (Srivastava et al. 2014).
+# near to averaging them, as an ensemble does ([Srivastava et al. 2014](#cite-srivastava2014)).
 
 # %% [markdown]
 # ## Question 32: the dropout rate
@@ -214,7 +227,7 @@ Markdown(
 # ## Question 34: batch normalisation
 #
 # After each convolution every channel is brought to mean 0 and variance 1 over the batch and all
-# places, then scaled and shifted by two learnt numbers (Ioffe and Szegedy 2015).
+# places, then scaled and shifted by two learnt numbers ([Ioffe and Szegedy 2015](#cite-ioffe2015)).
 
 # %%
 normalised = judged.select("base", "batch normalisation")
@@ -265,11 +278,34 @@ show(
 )
 
 # %% tags=["solution"]
-effect = effects["batch normalisation"]
+source = "RDFIA 1-cd report, question 34"
+better = claim(
+    "Batch normalisation raises the test accuracy",
+    normalised.select("batch normalisation"),
+    ">",
+    normalised.select("base"),
+    profile=judged_profile,
+    source=source,
+)
+for sentence, metric in {
+    "Batch normalisation lowers the validation loss": "validation_loss",
+    "Batch normalisation makes training faster: the lowest validation loss comes earlier": (
+        "best_epoch"
+    ),
+}.items():
+    claim(
+        sentence,
+        normalised.select("batch normalisation"),
+        "<",
+        normalised.select("base"),
+        metric,
+        profile=judged_profile,
+        source=source,
+    )
 Markdown(
     f"**Answer** (profile {judged_profile}). With batch normalisation the test accuracy is "
     f"{judged.spread('batch normalisation', 'test_accuracy')}, without it "
-    f"{judged.spread('base', 'test_accuracy')}: {effect} points, {says[effect.sign]}. "
+    f"{judged.spread('base', 'test_accuracy')}. That it helps: {better.outcome}. "
     "In training an output depends on the other images of the batch: the number 3 came out as "
     f"{among[0]:+.2f} among some and as {among[1]:+.2f} among others. At the test it is the same "
     "whoever keeps it company, but it is normalised by running means, which lag behind the "

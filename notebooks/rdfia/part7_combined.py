@@ -31,6 +31,7 @@ from labkit import figures
 from labkit.figures import show
 from labkit.handcalc import answer_text, check, question, working
 from labkit.models import rdfia
+from labkit.report.claims import claim
 from labkit.report.published import beside_published, published
 from labkit.training import (
     SGD,
@@ -136,8 +137,8 @@ table.insert(2, "train − test (points)", [f"{gap:+.1f}" for gap in gaps.values
 show(
     table,
     "Every variant with its best weights: test accuracy (mean ± standard deviation), difference to "
-    "the base network (± two standard errors), lead of as many training images, and training time "
-    "(by the clock: it compares only what ran on the same, quiet machine).",
+    "the base network (± half of a 95 % interval), lead of as many training images, and training "
+    "time (by the clock: it compares only what ran on the same, quiet machine).",
     label="tab-rdfia-variants",
     runs=judged,
     profile=judged_profile,
@@ -158,6 +159,25 @@ show(
 )
 
 # %% tags=["solution"]
+best_alone = judged.select(*(name for name in effects if name != "combined")).best(
+    "validation_accuracy"
+)
+together = {
+    reference: claim(
+        sentence,
+        judged.select("combined"),
+        ">",
+        judged.select(reference),
+        profile=judged_profile,
+        source="RDFIA 1-cd report, section 3.6",
+    )
+    for reference, sentence in {
+        "base": "All improvements combined raise the test accuracy",
+        best_alone: "All improvements combined do better than the best one alone",
+    }.items()
+}
+
+# %% tags=["solution"]
 sorted_out = {
     sign: [f"*{name}* ({effect})" for name, effect in effects.items() if effect.sign == sign]
     for sign in (1, 0, -1)
@@ -172,7 +192,8 @@ Markdown(
         for sign, what in ((1, "better"), (0, "not told apart"), (-1, "worse"))
         if sorted_out[sign]
     )
-    + ". "
+    + f". That the combined network is ahead of the base network: {together['base'].outcome}; of "
+    f"*{best_alone}*, alone the best on the validation images: {together[best_alone].outcome}. "
     + (
         f"The base network's lead on its training images is {base_gap:+.1f} points: it does not "
         "overfit yet, so that what works against overfitting (crop and flip, dropout) has nothing "
@@ -182,8 +203,8 @@ Markdown(
         if short
         else f"The base network's lead on its training images is {base_gap:+.1f} points. "
     )
-    + "The margins are two standard errors: of so many test images, or over the paired seeds where "
-    "those differ by more."
+    + "A ± is half of a 95 % interval: Student's t over the paired seeds, and no less than so many "
+    "test images leave open."
 )
 
 # %% [markdown]
@@ -198,7 +219,12 @@ at_scale = runs.select(*ends)
 if profile != "full":
     at_scale = full_scale({"base": base}) | full_scale({"combined": ends["combined"]})
 show(
-    beside_published(at_scale, {"rdfia/15": "base", "rdfia/3.6": "combined"}),
+    beside_published(
+        at_scale,
+        {"rdfia/15": "base", "rdfia/3.6": "combined"},
+        here=runs.select(*ends),
+        profile=profile,
+    ),
     "Base network and combined one at full scale, beside what others report of the same sheet; "
     f"here with momentum {momentum:g} and batches of {batch_size}.",
     label="tab-rdfia-published",

@@ -47,8 +47,9 @@ from labkit.widgets import answer_grid, stepper
 #
 # **Relation.** A convolution turns the kernel by 180° before it multiplies and adds; without the
 # turn it would be a cross-correlation, which is what `Conv2d` in deep-learning libraries computes
-# ([Goodfellow, Bengio and Courville 2016](https://www.deeplearningbook.org/contents/convnets.html),
-# section 9.1). With the rows and columns of the 3 × 3 kernel counted from its middle,
+# ([Goodfellow, Bengio and Courville 2016](#cite-goodfellow2016),
+# [section 9.1](https://www.deeplearningbook.org/contents/convnets.html)). With the rows and
+# columns of the 3 × 3 kernel counted from its middle,
 #
 # $$y_{r,c} = (X * K)_{r,c} = \sum_{i=-1}^{1} \sum_{j=-1}^{1} K_{i,j} \, X_{r-i,\,c-j} .$$
 
@@ -120,8 +121,8 @@ if show_solution:
 # **Relation.** A convolution is *equivariant*: where the input shifts, the output shifts along. An
 # activation function acts on each entry by itself, so the same holds for it. Max pooling passes on
 # the largest entry of its window, wherever in the window it lies
-# ([Goodfellow, Bengio and Courville 2016](https://www.deeplearningbook.org/contents/convnets.html),
-# section 9.3).
+# ([Goodfellow, Bengio and Courville 2016](#cite-goodfellow2016),
+# [section 9.3](https://www.deeplearningbook.org/contents/convnets.html)).
 
 # %%
 answer_1b = ...  # "convolution", "activation function" or "max pooling"

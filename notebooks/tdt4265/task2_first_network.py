@@ -14,9 +14,9 @@
 # %% [markdown]
 # # Task 2: a first convolutional network
 #
-# The network of task 1g is trained on CIFAR-10 (Krizhevsky 2009): 60,000 photographs of 32 × 32
-# pixels in ten classes. The question is a plain one: how far does a small network get with plain
-# stochastic gradient descent, and what do its curves tell about it?
+# The network of task 1g is trained on CIFAR-10 ([Krizhevsky 2009](#cite-krizhevsky2009)): 60,000
+# photographs of 32 × 32 pixels in ten classes. The question is a plain one: how far does a small
+# network get with plain stochastic gradient descent, and what do its curves tell about it?
 #
 # **Prediction.** Guessing is right for one image in ten. A network with 390,410 weights can
 # remember much of 45,000 images, so the training loss should go on falling after the validation
@@ -107,7 +107,7 @@ show(
 # %%
 recorded = runs if profile == "full" else full_scale(experiment)
 show(
-    beside_published(recorded, {"tdt4265/2b": "first network"}),
+    beside_published(recorded, {"tdt4265/2b": "first network"}, here=runs, profile=profile),
     "Task 2b at full scale, beside the TDT4265 A3 report.",
     label="tab-task2-published",
     runs=recorded,

@@ -18,11 +18,14 @@
 # flipped images. Every change is then measured alone: each row of a table differs from the
 # reference in one thing.
 #
-# **Prediction.** Batch normalisation (Ioffe & Szegedy 2015) lets the optimizer take larger useful
-# steps, so without it the network should do worse. A horizontal flip makes new, plausible images:
-# it should help once the network has begun to remember the old ones, and not before.
+# **Prediction.** Batch normalisation ([Ioffe & Szegedy 2015](#cite-ioffe2015)) lets the optimizer
+# take larger useful steps, so without it the network should do worse. A horizontal flip makes new,
+# plausible images: it should help once the network has begun to remember the old ones, and not
+# before.
 
 # %%
+from collections import Counter
+
 import pandas as pd
 from IPython.display import Markdown
 
@@ -30,6 +33,7 @@ from labkit import figures
 from labkit.figures import show
 from labkit.handcalc import Sigmoid, layer_table
 from labkit.models import tdt4265_first, tdt4265_improved
+from labkit.report.claims import claim
 from labkit.report.published import beside_published
 from labkit.training import SGD, Adam, Augmentation, Config, Data, at_best_scale, full_scale, sweep
 
@@ -55,7 +59,7 @@ sgd_rates: list[float] = [0.01, 0.05]  # from which 3d tunes SGD; task 2 took 0.
 #
 # Two convolutions before the first pooling see more of the image at full resolution; a batch
 # normalisation after each pooling keeps the scale of what the next layer gets; two fully connected
-# layers classify.
+# layers classify. Adam ([Kingma & Ba 2015](#cite-kingma2015)) trains it.
 
 # %%
 network = tdt4265_improved()
@@ -88,7 +92,7 @@ first = improved.replace(
 show(
     pd.DataFrame(
         {
-            "optimizer": "Adam (Kingma & Ba 2015)",
+            "optimizer": "Adam",
             "learning rate": f"{learning_rate:g}, constant",
             "weight decay": f"{weight_decay:g}, added to the gradient",
             "batch size": str(batch_size),
@@ -180,53 +184,59 @@ show(
 )
 
 # %% tags=["solution"]
-effects = {
-    name: judged.difference(name, "3a", "test_accuracy") for name in ablations if name != "3a"
+says = {
+    "no batch normalisation": "Batch normalisation raises the test accuracy",
+    "no flip": "Horizontal flips raise the test accuracy",
+    f"rotation by ±{rotation:g}° added": "Flips alone do better on the test images than flips and "
+    "rotations",
+    "sigmoid for ReLU": "Sigmoids in place of ReLUs lower the test accuracy",
+    "3 × 3 kernels": "Kernels of 3 × 3 in place of 5 × 5 lower the test accuracy",
+    "SGD 0.05 for Adam": "Adam raises the test accuracy, in place of SGD at 0.05",
 }
-says = {-1: "worse", 0: "not told apart", 1: "better"}
-show(
-    pd.DataFrame(
-        {
-            "change": list(effects),
-            "points of test accuracy": [str(effect) for effect in effects.values()],
-            "the network is": [says[effect.sign] for effect in effects.values()],
-            "A3 report": ["not better" if "rotation" in name else "worse" for name in effects],
-            "borne out": [
-                "no"
-                if effect.sign > 0
-                else "yes"
-                if effect.sign < 0 or "rotation" in name
-                else "open"
-                for name, effect in effects.items()
-            ],
-        }
-    ).set_index("change"),
-    "What the A3 report says of each change, and what was measured; ± two standard errors.",
-    label="tab-task3-claims",
-    runs=judged,
+told = {
+    change: claim(
+        sentence,
+        judged.select("3a"),
+        ">",
+        judged.select(change),
+        profile=judged_profile,
+        source="TDT4265 A3 report, 3c",
+    )
+    for change, sentence in says.items()
+}
+smaller = claim(
+    "Kernels of 3 × 3 in place of 5 × 5 raise the training accuracy",
+    judged.select("3 × 3 kernels"),
+    ">",
+    judged.select("3a"),
+    "train_accuracy",
     profile=judged_profile,
+    source="TDT4265 A3 report, 3c",
 )
 
 # %% tags=["solution"]
-norm, flip = effects["no batch normalisation"], effects["no flip"]
+outcomes = Counter(each.outcome for each in (*told.values(), smaller))
+norm, flip = told["no batch normalisation"], told["no flip"]
 Markdown(
-    f"**Answer** (profile {judged_profile}). Without batch normalisation the network is "
-    f"{says[norm.sign]} ({norm} points), without the flip {says[flip.sign]} ({flip} points). "
+    f"**Answer** (profile {judged_profile}). What the A3 report says of its changes, by outcome: "
+    + ", ".join(f"{outcome} {count}" for outcome, count in outcomes.items())
     + (
-        f"The margins are two standard errors: of so many test images, or over the {norm.seeds} "
-        "paired seeds where those differ by more."
-        if norm.seeds > 1
-        else "There is one seed: the margins tell what so many test images leave open, and not how "
-        "much another seed would change, so they are too narrow rather than too wide."
+        ". There is one seed, so that none has a verdict: what it gave stands beside each claim, "
+        "and its ± tells what so many images leave open, not how much another seed would change. "
+        "The full profile has several seeds."
+        if norm.seeds == 1
+        else f". Of the prediction: batch normalisation, {norm.outcome}; the flip, {flip.outcome}. "
+        "A ± is half of a 95 % interval: Student's t over the paired seeds, and no less than so "
+        "many images leave open."
     )
 )
 
 # %% [markdown]
 # ## 3d The most useful change
 #
-# The A3 report names Adam in place of SGD. That comparison is fair only when each optimizer has a
-# learning rate that suits it, so both are tuned on the validation loss, over the rates named in
-# the parameters.
+# The A3 report names Adam in place of SGD, at the rates of 3c. The comparison is fair only when
+# each optimizer has a learning rate that suits it, so both are tuned on the validation loss, over
+# the rates named in the parameters.
 
 # %%
 adam = {
@@ -266,14 +276,27 @@ show(
 )
 
 # %% tags=["solution"]
-tuned = rate_runs.difference(best_adam, best_sgd, "test_accuracy")
-outcome = {-1: f"{best_sgd} is better", 0: "they are not told apart", 1: f"{best_adam} is better"}
+for change, what in (("no batch normalisation", "batch normalisation"), ("no flip", "the flips")):
+    claim(
+        f"To give up Adam for SGD at 0.05 costs more test accuracy than to give up {what}",
+        judged.select("SGD 0.05 for Adam"),
+        "<",
+        judged.select(change),
+        profile=judged_profile,
+        source="TDT4265 A3 report, 3d",
+    )
+tuned = claim(
+    "Adam is ahead of SGD also where each has the best of its rates",
+    rate_runs.select(best_adam),
+    ">",
+    rate_runs.select(best_sgd),
+    profile=profile,
+)
 Markdown(
     f"**Answer** (profile {profile}). At their best rates, {best_adam} reaches "
     f"{rate_runs.spread(best_adam, 'test_accuracy')} and {best_sgd} reaches "
-    f"{rate_runs.spread(best_sgd, 'test_accuracy')} on the test images: a difference of {tuned} "
-    f"points, so {outcome[tuned.sign]}"
-    + ("." if tuned.seeds > 1 else ", as far as one seed can tell.")
+    f"{rate_runs.spread(best_sgd, 'test_accuracy')} on the test images. That Adam is ahead "
+    f"with both tuned: {tuned.outcome}."
 )
 
 # %% [markdown]
@@ -316,7 +339,9 @@ show(
 # %%
 recorded_each = recorded_extra or full_scale({"3a": improved}) | full_scale({"3e": extra["3e"]})
 show(
-    beside_published(recorded_each, {"tdt4265/3b": "3a", "tdt4265/3e": "3e"}),
+    beside_published(
+        recorded_each, {"tdt4265/3b": "3a", "tdt4265/3e": "3e"}, here=extra_runs, profile=profile
+    ),
     "Tasks 3b and 3e at full scale, beside the TDT4265 A3 report.",
     label="tab-task3-published",
     runs=recorded_each,
@@ -324,15 +349,35 @@ show(
 )
 
 # %% tags=["solution"]
-judged_3e = recorded_each if "3e" in recorded_each else extra_runs
-reached = judged_3e.mean("3e", "test_accuracy")
+judged_3e, profile_3e = (recorded_each, "full") if "3e" in recorded_each else (extra_runs, profile)
+reached = claim(
+    "With the extra convolution more than 80 % of the test images are right",
+    judged_3e.select("3e"),
+    ">",
+    0.8,
+    profile=profile_3e,
+    source="TDT4265 A3 report, 3e",
+)
+if "3a" in judged_3e:
+    claim(
+        "The extra convolution raises the test accuracy",
+        judged_3e.select("3e"),
+        ">",
+        judged_3e.select("3a"),
+        profile=profile_3e,
+        source="TDT4265 A3 report, 3e",
+    )
 Markdown(
-    f"**Answer** (profile {profile if judged_3e is extra_runs else 'full'}, "
-    f"seeds: {len(judged_3e['3e'])}). With the extra convolution the test accuracy is "
-    f"{judged_3e.spread('3e', 'test_accuracy')}"
+    f"**Answer** (profile {profile_3e}, seeds: {len(judged_3e['3e'])}). With the extra convolution "
+    f"the test accuracy is {judged_3e.spread('3e', 'test_accuracy')}"
     + (f", without it {judged_3e.spread('3a', 'test_accuracy')}" if "3a" in judged_3e else "")
     + ". The course's 80 % are "
-    + ("reached." if reached >= 0.8 else "not reached at this scale.")
+    + ("reached" if reached.difference >= 0 else "not reached at this scale")
+    + (
+        "."
+        if reached.outcome in ("borne out", "contradicted")
+        else ", though other seeds may tell otherwise."
+    )
 )
 
 # %% [markdown]
@@ -350,9 +395,9 @@ validated, count = (
     judged_3e.mean(largest, "validation_accuracy"),
     judged_3e[largest][0].metrics["validation_examples"],
 )
-noise = 2 * (validated * (1 - validated) / count) ** 0.5  # two standard errors
+noise = 1.96 * (validated * (1 - validated) / count) ** 0.5  # half of a 95 % interval
 Markdown(
-    f"**Answer** (profile {profile if judged_3e is extra_runs else 'full'}). With its best weights "
+    f"**Answer** (profile {profile_3e}). With its best weights "
     f"{largest} is right on {judged_3e.mean(largest, 'train_accuracy'):.1%} of its training images "
     "(taken without augmentation, in evaluation mode) and on "
     f"{judged_3e.mean(largest, 'validation_accuracy'):.1%} of the validation images: a gap, in "

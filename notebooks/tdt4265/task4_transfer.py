@@ -51,6 +51,7 @@ from labkit.figures import show
 from labkit.handcalc import check, question
 from labkit.models import tdt4265_improved, transfer
 from labkit.models.explain import activations, grad_cam
+from labkit.report.claims import claim
 from labkit.report.published import beside_published
 from labkit.training import (
     Adam,
@@ -178,7 +179,7 @@ recorded = {"pretrained": transferred.replace({"data.image_size": 224})}
 at_scale = runs.select("pretrained") if profile == "full" else full_scale(recorded)
 if backbone == "resnet18":
     show(
-        beside_published(at_scale, {"tdt4265/4a": "pretrained"}),
+        beside_published(at_scale, {"tdt4265/4a": "pretrained"}, here=runs, profile=profile),
         "Task 4a at full scale beside the TDT4265 A3 report.",
         label="tab-task4-published",
         runs=at_scale,
@@ -194,17 +195,24 @@ else:
 
 # %% tags=["solution"]
 best_of_task3 = runs.select(*task3).best("test_accuracy")
-ahead = runs.difference("pretrained", best_of_task3, "test_accuracy")
+ahead = claim(
+    "A network pretrained on ImageNet is ahead of the best one that is trained on CIFAR-10 alone",
+    runs.select("pretrained"),
+    ">",
+    runs.select(best_of_task3),
+    profile=profile,
+)
 Markdown(
     f"**Answer** (profile {profile}, seeds: {len(runs['pretrained'])}). The pretrained network "
-    f"reaches {runs.spread('pretrained', 'test_accuracy')} of the test images, {ahead} points "
-    f"beside the better one of task 3 ({best_of_task3}, "
-    f"{runs.spread(best_of_task3, 'test_accuracy')}), from the same "
+    f"reaches {runs.spread('pretrained', 'test_accuracy')} of the test images, the better one of "
+    f"task 3 ({best_of_task3}) {runs.spread(best_of_task3, 'test_accuracy')}, from the same "
     f"{runs.mean('pretrained', 'train_examples'):,.0f} training images. "
     + (
-        "As predicted it is ahead. It differs from task 3's in more than its filters: it is "
-        "larger, sees the images enlarged, and is trained with other rates and batches."
-        if ahead.sign > 0
+        "As predicted it is ahead"
+        + (", as far as one seed can tell" if ahead.seeds == 1 else "")
+        + ". It differs from task 3's in more than its filters: it is larger, sees the images "
+        "enlarged, and is trained with other rates and batches."
+        if ahead.difference > ahead.margin
         else "The prediction is not borne out here."
     )
 )
@@ -309,8 +317,8 @@ Markdown(
 # %% [markdown]
 # ## Beyond the course: where the trained network looks
 #
-# Grad-CAM (Selvaraju et al. 2017) weighs the last maps by how much the output for a class rises
-# with them; here for the class that the network named.
+# Grad-CAM ([Selvaraju et al. 2017](#cite-selvaraju2017)) weighs the last maps by how much the
+# output for a class rises with them; here for the class that the network named.
 
 # %%
 run = runs["pretrained"][0]

@@ -1,10 +1,8 @@
 import io
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,16 +20,6 @@ from labkit.errors import UsageError
 from labkit.report import build
 
 BAD = '# %% tags=["parameters"]\nn = 1\n\n# %%\nprint("so far")\n1 / 0\n'
-SLOW = """
-# %% tags=["parameters"]
-n = 1
-
-# %%
-print("started", flush=True)
-import pathlib, time
-pathlib.Path("started").touch()
-time.sleep(60)
-"""
 
 
 def pages(pdf: Path) -> list[str]:
@@ -107,6 +95,142 @@ def test_profiles_do_not_share_notebooks(mini):
 
 def test_a_course_has_a_pdf_of_its_own(mini):
     assert build.report(["mini"], profile="smoke").pdf.name == "mini.pdf"
+
+
+def test_of_all_courses_each_has_a_pdf_beside_the_whole_and_there_are_html_and_numbers(mini):
+    (mini / "notebooks/other").mkdir()
+    (mini / "params/other").mkdir()
+    for kind, suffix in (("notebooks", "py"), ("params", "yaml")):
+        written = (mini / kind / f"mini/one.{suffix}").read_text()
+        (mini / kind / f"other/two.{suffix}").write_text(written.replace("One", "Two"))
+    settings = mini / "params/report.yaml"
+    settings.write_text(settings.read_text().replace("{mini:", "{other: Another course, mini:"))
+    folder = build.report(profile="smoke").pdf.parent
+    assert {path.name for path in folder.glob("[!.]*.*")} == {
+        *("report.pdf", "mini.pdf", "other.pdf"),
+        *("index.html", "results.json", "results.csv"),
+    }
+    assert "Two" not in text(folder / "mini.pdf")
+    assert "Another course" in text(folder / "other.pdf")
+    whole = text(folder / "report.pdf")
+    assert whole.index("Two") < whole.index("One")  # the courses in the order of the params
+    page = (folder / "index.html").read_text()
+    assert "count is 1" in page
+    assert 'href="report.pdf"' in page
+
+
+def test_nothing_is_written_that_would_come_out_the_same(mini):
+    folder = build.report(profile="smoke").pdf.parent
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("[!.]*.*")}
+    build.report(profile="smoke")
+    unchanged = {path.name for path, at in before.items() if path.stat().st_mtime_ns == at}
+    assert unchanged >= {"report.pdf", "mini.pdf", "results.json", "results.csv"}
+    (folder / "mini.pdf").unlink()
+    build.report(profile="smoke")
+    assert (folder / "mini.pdf").exists()
+
+
+def test_notebooks_run_side_by_side(mini):
+    """Each waits for the other to have begun."""
+    for stem, other in (("left", "right"), ("right", "left")):
+        write_notebook(
+            mini,
+            stem,
+            f"""
+            # %% tags=["parameters"]
+            n = 1
+
+            # %%
+            import pathlib, time
+            pathlib.Path("{stem}.begun").touch()
+            while not pathlib.Path("{other}.begun").exists():
+                time.sleep(0.05)
+            """,
+        )
+    assert not build.report(profile="smoke", at_once=2).failed
+
+
+def test_kernels_side_by_side_divide_the_cores(mini):
+    counting = '# %% tags=["parameters"]\nn = 1\n\n# %%\nimport torch\n'
+    counting += 'print("threads:", torch.get_num_threads())\n'
+    for stem in ("left", "right"):
+        write_notebook(mini, stem, counting)
+    cores = len(os.sched_getaffinity(0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS", raising=False)
+        made = build.report(profile="smoke", at_once=2)
+        assert text(made.pdf).count(f"threads: {max(1, cores // 2)}") == 2
+        patch.setenv("OMP_NUM_THREADS", "1")  # who sets it has the last word
+        assert (
+            text(build.report(profile="smoke", at_once=2, fresh=True).pdf).count("threads: 1") == 2
+        )
+
+
+def test_why_names_what_changed_and_runs_nothing(mini):
+    (source,) = build.why(profile="smoke")
+    assert build.why(profile="smoke")[source] == ["it has not been run to its end yet"]
+    build.report(profile="smoke")
+    assert build.why(profile="smoke")[source] == []
+    path = mini / "params/mini/one.yaml"
+    path.write_text(path.read_text().replace("count: 1}", "count: 3}"))
+    assert build.why(profile="smoke")[source] == ["parameter count: 1 → 3"]
+    assert "count is 1" in text(build.report(profile="smoke", as_is=True).pdf)
+
+
+PUBLISHED = """
+mini:
+  report: Mini report
+  questions:
+    1a:
+      place: task 1a
+      values: {test_accuracy: 0.5}
+"""
+MEASURING = """
+# %% tags=["parameters"]
+n = 1
+
+# %%
+from IPython.display import display
+from labkit.report.facts import Measured
+
+measured = Measured(
+    question="mini/1a", metric="test_accuracy", values=[0.51, VALUE], profile="full",
+    stand_in=False, examples=10_000, data="made", device="a CPU", torch="2.13.0",
+    date="2026-11-22", runs=[],
+)
+display({"text/plain": "measured"}, metadata={"labkit": {"measured": [measured.told()]}}, raw=True)
+"""
+
+
+class TestVerdicts:
+    @pytest.fixture
+    def measured(self, mini, monkeypatch):
+        """Writes a notebook that measures a published value."""
+        (mini / "reports/published.yaml").write_text(PUBLISHED)
+        return lambda value: write_notebook(mini, "one", MEASURING.replace("VALUE", str(value)))
+
+    def test_a_verdict_that_got_worse_is_status_1(self, mini, measured):
+        measured(0.5)
+        command = ("report", "--profile", "smoke")
+        done = labkit(*command, "--check")
+        assert done.returncode == 2
+        assert "there are no accepted verdicts" in done.stderr
+        assert labkit(*command, "--accept").returncode == 0
+        assert labkit(*command, "--check").returncode == 0
+        measured(0.4999)
+        assert labkit(*command, "--check").returncode == 0
+        write_notebook(mini, "one", MEASURING.replace("VALUE", "0.1").replace("0.51", "0.1001"))
+        done = labkit(*command, "--check")
+        assert done.returncode == 1
+        assert "mini/1a/test_accuracy: reproduced → not reached" in done.stderr
+
+    def test_the_report_has_the_page(self, mini, measured):
+        measured(0.5)
+        made = build.report(profile="smoke")
+        assert [it.kind for it in made.verdicts] == ["reproduced"]
+        assert "Published beside measured" in text(made.pdf)
+        page = (made.pdf.parent / "index.html").read_text()
+        assert "Published beside measured" in page
 
 
 def test_output_goes_where_it_is_told(mini, tmp_path):
@@ -379,29 +503,3 @@ class TestCommand:
         assert done.returncode == 2
         assert message in done.stderr
         assert "Traceback" not in done.stderr
-
-    def test_ctrl_c_stops_cleanly_and_keeps_what_was_finished(self, mini):
-        write_notebook(mini, "slow", SLOW)  # after `one` in the order of names
-        command = [sys.executable, "-m", "labkit.cli", "report", "--profile", "smoke"]
-        process = subprocess.Popen(
-            command,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ,
-            # tests that run in the background ignore Ctrl-C, and so would what they start
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-        deadline = time.monotonic() + 120
-        while not (mini / "started").exists():
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 130
-        assert "interrupted" in said
-        assert "Traceback" not in said
-        write_notebook(mini, "slow", SLOW.replace("time.sleep(60)", "pass"))
-        again = build.report(profile="smoke")
-        states = {part.source.stem: part.executed for part in again.parts}
-        assert states == {"one": False, "slow": True}

@@ -1,5 +1,7 @@
 import dataclasses
+import math
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -9,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from quarters import made_run
+from scipy import stats
 
 from labkit import project
 from labkit.handcalc import Flatten, Linear
@@ -197,6 +200,11 @@ def test_best_takes_the_lowest_loss_and_the_highest_accuracy(runs):
     assert runs.best("test_accuracy") == "a"
 
 
+def test_the_spread_of_what_diverged_is_no_number():
+    nan = [made_run(f"k{seed}", seed, validation_loss=float("nan")) for seed in (0, 1)]
+    assert Runs({"nan": nan}).spread("nan", "validation_loss") == "nan ± nan"
+
+
 def test_best_passes_over_what_diverged(runs):
     diverged = runs | Runs({"nan": [made_run("k4", 0, validation_loss=float("nan"))]})
     assert diverged.best("validation_loss") == "b"
@@ -206,34 +214,105 @@ def test_difference_of_one_seed_on_paper():
     made = {"test_examples": 5000}
     runs = Runs(
         {
-            "a": [made_run("k1", 0, test_accuracy=0.53, **made)],
-            "b": [made_run("k2", 0, test_accuracy=0.50, **made)],
+            "a": [made_run("k1", 0, test_accuracy=0.53, test_loss=1.5, **made)],
+            "b": [made_run("k2", 0, test_accuracy=0.50, test_loss=1.75, **made)],
         }
     )
     difference = runs.difference("a", "b", "test_accuracy")
     assert difference.mean == pytest.approx(0.03)
-    assert difference.margin == pytest.approx(0.02)  # 2·√(2·¼/5000)
+    assert difference.margin == pytest.approx(0.0196, abs=1e-6)  # 1.96·√(2·¼/5000)
     assert (difference.sign, difference.seeds, str(difference)) == (1, 1, "+3.0 ± 2.0")
     assert runs.difference("b", "a", "test_accuracy").sign == -1
     assert runs.difference("a", "a", "test_accuracy").sign == 0
+    # how much a loss varies between images is not in the records
+    loss = runs.difference("a", "b", "test_loss")
+    assert (loss.mean, loss.margin, loss.sign) == (-0.25, math.inf, 0)
+
+
+def pair(metric: str, first: list[float], second: list[float], examples: int = 10**8) -> Runs:
+    """Two names with as many seeds each, measured on so many images."""
+    values = {"first": first, "second": second}
+    return Runs(
+        {
+            name: [
+                made_run(f"{name}{seed}", seed, **{metric: value}, test_examples=examples)
+                for seed, value in enumerate(of)
+            ]
+            for name, of in values.items()
+        }
+    )
+
+
+# Student's t, 95 %, from the printed tables: 12.706 for 1 degree of freedom, 4.303 for 2
+@pytest.mark.parametrize(
+    ("first", "margin"),
+    [
+        ([0.54, 0.58], 12.706 * 0.02),  # sd 0.04/√2
+        ([0.50, 0.53, 0.56], 4.303 * 0.03 / 3**0.5),
+    ],
+)
+@pytest.mark.parametrize("metric", ["test_accuracy", "test_cer", "test_wer_at_3", "test_loss"])
+def test_the_margin_of_few_seeds_is_student_s_t(metric, first, margin):
+    difference = pair(metric, first, [0.5] * len(first)).difference("first", "second", metric)
+    assert difference.mean == pytest.approx(sum(first) / len(first) - 0.5)
+    assert difference.margin == pytest.approx(margin, rel=1e-4)
+    assert difference.seeds == len(first)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_margin_is_that_of_scipy_s_paired_t_test(seeds):
+    rng = random.Random(seeds)
+    first, second = ([rng.random() for _ in range(seeds)] for _ in range(2))
+    expected = stats.ttest_rel(first, second).confidence_interval(0.95)
+    found = pair("test_loss", first, second).difference("first", "second", "test_loss")
+    assert found.mean - found.margin == pytest.approx(expected.low)
+    assert found.mean + found.margin == pytest.approx(expected.high)
 
 
 def test_difference_pairs_the_seeds_that_both_have():
-    def made(key: str, first: float, step: float, images: int, seeds: tuple[int, ...]):
+    def made(key: str, first: float, step: float, seeds: tuple[int, ...]):
         return [
-            made_run(f"{key}{s}", s, test_accuracy=first + step * s, test_examples=images)
+            made_run(f"{key}{s}", s, test_accuracy=first + step * s, test_examples=10**8)
             for s in seeds
         ]
 
-    first, second = made("a", 0.5, 0.1, 10**6, (0, 1, 2)), made("b", 0.46, 0.08, 10**6, (2, 0))
-    difference = Runs({"a": first, "b": second}).difference("a", "b", "test_accuracy")
-    # seed 0: 0.04, seed 2: 0.08; mean 0.06, sd 0.02·√2, two standard errors 0.04
-    assert (difference.mean, difference.margin) == (pytest.approx(0.06), pytest.approx(0.04))
+    runs = Runs({"a": made("a", 0.5, 0.1, (0, 1, 2)), "b": made("b", 0.46, 0.08, (2, 0))})
+    difference = runs.difference("a", "b", "test_accuracy")
+    # seed 0: 0.04, seed 2: 0.08; mean 0.06, sd 0.02·√2
+    assert difference.mean == pytest.approx(0.06)
+    assert difference.margin == pytest.approx(12.706 * 0.02, rel=1e-4)
     assert difference.seeds == 2
-    # seeds that agree do not outdo the images that they share: 2·√(2·¼/800) around one half
-    first, second = made("a", 0.55, 0, 800, (0, 1)), made("b", 0.5, 0, 800, (0, 1))
-    agreed = Runs({"a": first, "b": second}).difference("a", "b", "test_accuracy")
-    assert (agreed.mean, agreed.margin) == (pytest.approx(0.05), pytest.approx(0.05))
+    runs = Runs({"a": made("a", 0.5, 0.1, (0, 1)), "b": made("b", 0.5, 0.1, (2, 3))})
+    with pytest.raises(ValueError, match="'a' and 'b' have no seed in common"):
+        runs.difference("a", "b", "test_accuracy")
+
+
+def test_seeds_that_agree_do_not_outdo_the_images_that_they_share():
+    agreed = pair("test_accuracy", [0.55, 0.55], [0.5, 0.5], examples=800)
+    difference = agreed.difference("first", "second", "test_accuracy")
+    assert difference.mean == pytest.approx(0.05)
+    assert difference.margin == pytest.approx(0.049, abs=1e-5)  # 1.96·√(2·¼/800)
+    # and where the images say nothing, they tell nothing of other seeds
+    epochs = pair("best_epoch", [2.5, 3.5], [2.0, 3.0]).difference("first", "second", "best_epoch")
+    assert (epochs.mean, epochs.margin, epochs.sign) == (0.5, math.inf, 0)
+
+
+def test_difference_to_a_number_is_that_of_the_mean_itself():
+    runs = pair("test_accuracy", [0.80, 0.82, 0.84], [0, 0, 0])
+    difference = runs.difference("first", 0.8, "test_accuracy")
+    assert difference.mean == pytest.approx(0.02)
+    assert difference.margin == pytest.approx(4.303 * 0.02 / 3**0.5, rel=1e-4)
+    one = pair("test_accuracy", [0.9], [0], examples=1600)
+    # one set of images against a number that has none: 1.96·√(0.8·0.2/1600)
+    margin = one.difference("first", 0.8, "test_accuracy").margin
+    assert margin == pytest.approx(0.0196, abs=1e-6)
+
+
+def test_what_diverged_is_told_apart_from_nothing():
+    runs = pair("test_loss", [math.nan, 0.5], [0.4, 0.4])
+    assert runs.difference("first", "second", "test_loss").sign == 0
+    with pytest.raises(KeyError, match="'loss'; a run has"):
+        runs.difference("first", "second", "loss")
 
 
 @pytest.mark.parametrize("seeds", [[], [0, 0]])

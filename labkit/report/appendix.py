@@ -1,0 +1,110 @@
+"""The appendix: every run that the report rests on, with its settings and where it was made."""
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from labkit.report.facts import Facts, Recorded
+
+UNSET = (None, False, 0, 0.0, "default", "Constant", [])
+
+
+def page(facts: Facts, records: Mapping[str, Recorded], titles: Mapping[str, str]) -> NotebookNode:
+    """The appendix as a notebook: for each notebook (`titles` by name) a table of its runs.
+
+    Settings that a run leaves at none (no weight decay, no crop) are not listed.
+    """
+    cells = [
+        new_markdown_cell(
+            "# The runs behind this report\n\n"
+            "Every figure and table of runs names them by the first letters of their keys. Listed "
+            "here are their settings, and where and when they were made. A setting that is not "
+            "named is unset: no weight decay, no augmentation of that kind, a constant rate. "
+            "The complete record of a run is shown by `labkit runs show KEY`."
+        )
+    ]
+    for notebook, title in titles.items():
+        groups: dict[tuple[str, ...], str] = {}  # the keys of a configuration's runs → its name
+        for shown in facts.shown:
+            if shown.notebook == notebook:
+                for name, keys in shown.runs.items():
+                    groups.setdefault(tuple(keys), name)
+        there = {
+            name: [records[key] for key in keys if key in records] for keys, name in groups.items()
+        }
+        if any(there.values()):
+            cells += _of_notebook(title, {name: runs for name, runs in there.items() if runs})
+    return new_notebook(cells=cells)
+
+
+def _of_notebook(title: str, groups: Mapping[str, Sequence[Recorded]]) -> list[NotebookNode]:
+    settings = {name: _settings(runs[0].config) for name, runs in groups.items()}
+    every = [run for runs in groups.values() for run in runs]
+    shared = {
+        key: value
+        for key, value in next(iter(settings.values())).items()
+        if all(other.get(key) == value for other in settings.values())
+    }
+    made = {name: _made(runs) for name, runs in groups.items()}
+    rows = [
+        (
+            name,
+            _listed((k, v) for k, v in settings[name].items() if k not in shared) or "–",
+            ", ".join(f"{run.config['seed']}: {run.key[:6]}" for run in runs),
+            made[name],
+        )
+        for name, runs in groups.items()
+    ]
+    caption = f"The runs of “{title}”"
+    caption += f". All have {_listed(shared.items())}" if shared else ""
+    table = _table(("name", "settings", "seed: run", "made on"), rows)
+    about = {"kind": "table", "caption": f"{caption}.", "provenance": _stored(every)}
+    output = new_output(
+        "display_data",
+        {"text/html": table, "text/plain": caption},
+        metadata={"labkit": about},
+    )
+    return [new_markdown_cell(f"## {title}"), new_code_cell(outputs=[output])]
+
+
+def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """The fields of a Config that are set, by the names that a Config has them under."""
+    found = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            found |= _settings(value, f"{prefix}{name}.")
+        elif name == "network":
+            found[name] = " → ".join(value)
+        elif name != "seed" and value not in UNSET:
+            found[prefix + name] = f"{value:g}" if isinstance(value, float) else str(value)
+    return found
+
+
+def _listed(settings: Iterable[tuple[str, str]]) -> str:
+    return "; ".join(f"{name} {value}" for name, value in settings)
+
+
+def _made(runs: Sequence[Recorded]) -> str:
+    environments = [run.environment for run in runs]
+    return "; ".join(
+        dict.fromkeys(
+            f"{it['device']}, {it['precision']}, torch {it['torch']}, {it['finished'][:10]}"
+            for it in environments
+        )
+    )
+
+
+def _stored(runs: Sequence[Recorded]) -> str:
+    committed = sum(run.committed for run in runs)
+    return f"{len(runs)} runs, {committed} of them from committed records" if committed else ""
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{it}</th>" for it in heads)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

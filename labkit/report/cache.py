@@ -1,0 +1,135 @@
+"""Whether an executed notebook still holds: what it rests on, and what of that has changed.
+
+An executed notebook carries a digest of everything that its outputs rest on (`inputs`). It holds as
+long as the same is found again. The template and what binds a report are not among it: they change
+the report and not the notebook.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+import labkit
+from labkit import project
+from labkit.report.execute import Source
+
+# the libraries whose version shows in a notebook's outputs
+SHAPING = ("torch", "numpy", "pandas", "matplotlib")
+PACKAGE = Path(labkit.__file__).parent
+
+
+def inputs(source: Source, chosen: Mapping[str, Any]) -> dict[str, str]:
+    """What the outputs of `source`, run with the parameters `chosen`, rest on: names, digests.
+
+    The data are not among it, which may have to be fetched first.
+    """
+    modules = _reached(_imported(source.path))
+    found = {"the notebook": _digest(source.path)}
+    found |= {f"parameter {name}": json.dumps(value) for name, value in sorted(chosen.items())}
+    needs = {"data": source.data_sets(chosen), "weights": source.weights(chosen)}
+    found |= {kind: ", ".join(names) for kind, names in needs.items() if names}
+    found |= {f"version of {name}": version(name) for name in SHAPING}
+    found |= {
+        str(_path(module).relative_to(PACKAGE.parent)): _digest(_path(module)) for module in modules
+    }
+    if "labkit.report.published" in modules:
+        found["reports/published.yaml"] = _digest(project.root() / "reports" / "published.yaml")
+    if "labkit.training.store" in modules:
+        records = sorted(project.results().glob("*/metrics.json"))
+        found["committed records"] = _digest(*records)
+    return found
+
+
+def reasons(executed: NotebookNode | None, now: Mapping[str, str]) -> list[str]:
+    """Why a notebook that was `executed` earlier must be run again; none: it still holds."""
+    if executed is None:
+        return ["it has not been run to its end yet"]
+    before = executed.metadata.get("labkit", {}).get("inputs")
+    if before is None:
+        return ["it was run by an older labkit"]
+    told = []
+    for name in dict.fromkeys([*now, *before]):
+        if before.get(name) == now.get(name):
+            continue
+        if name.startswith(("parameter ", "version of ", "data", "weights")):
+            was, becomes = before.get(name, "unset"), now.get(name, "unset")
+            told.append(f"{name}: {was} → {becomes}")
+        else:
+            what = "is new" if name not in before else "is gone" if name not in now else "changed"
+            told.append(f"{name} {what}")
+    return told
+
+
+def read(path: Path) -> NotebookNode | None:
+    """The executed notebook at `path`; None where there is none, or a damaged one."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError):
+        return None
+
+
+def _digest(*paths: Path) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(_content(path, _changed(path)))
+    return digest.hexdigest()[:16]
+
+
+def _changed(path: Path) -> int:
+    """When a file was last written, so that what is known of it may be kept until then."""
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+@cache
+def _content(path: Path, changed: int) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest() if changed else b""
+
+
+def _imported(path: Path) -> frozenset[str]:
+    """The labkit modules that a file imports, wherever in the file."""
+    return _imports(path, _changed(path))
+
+
+@cache
+def _imports(path: Path, changed: int) -> frozenset[str]:
+    # a notebook in the py:percent format is Python, but for lines of Jupyter's own (`%time …`)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    code = "\n".join("" if line.startswith(("%", "!")) else line for line in lines)
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from labkit.data import sources` names a module, `from labkit.data import load` none
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(name for name in found if name.split(".")[0] == "labkit" and _path(name))
+
+
+def _reached(modules: Iterable[str]) -> list[str]:
+    """These modules, and all that are imported with them."""
+    waiting, reached = list(modules), set()
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += _imported(_path(name))
+            if "." in name:  # importing a module runs the packages around it
+                waiting.append(name.rpartition(".")[0])
+    return sorted(reached)
+
+
+def _path(module: str) -> Path | None:
+    """Where a module of labkit's lies; None if it is no module."""
+    place = PACKAGE.parent / module.replace(".", "/")
+    for path in (place / "__init__.py", place.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None

@@ -1,0 +1,61 @@
+from labkit.report import appendix
+from labkit.report.facts import Facts, Recorded, Shown
+
+CONFIG = {
+    "network": ["Conv2d(3, 8, 5)", "ReLU()"],
+    "optimizer": {"name": "SGD", "learning_rate": 0.1, "weight_decay": 0.0},
+    "augmentation": {"flip": True, "crop": None},
+    "epochs": 2,
+}
+
+
+def record(key: str, seed: int, rate: float = 0.1, committed: bool = False) -> Recorded:
+    optimizer = CONFIG["optimizer"] | {"learning_rate": rate}
+    environment = {"device": "a CPU", "precision": "fp32", "torch": "2.13.0"}
+    environment["finished"] = "2026-11-22T01:00:00+00:00"
+    config = {**CONFIG, "optimizer": optimizer, "seed": seed}
+    return Recorded(key, config, {}, environment, [], committed)
+
+
+RUNS = [record("aaaaaaaa", 0), record("bbbbbbbb", 1), record("cccccccc", 0, 0.01, committed=True)]
+SHOWN = [
+    Shown("c/one", "figure", "F.", runs={"base": ["aaaaaaaa", "bbbbbbbb"], "slow": ["cccccccc"]}),
+    Shown("c/one", "table", "T.", runs={"base": ["aaaaaaaa", "bbbbbbbb"], "gone": ["dddddddd"]}),
+]
+
+
+def table(page, index: int = 0) -> tuple[dict, str]:
+    outputs = [output for cell in page.cells for output in cell.get("outputs", [])]
+    return outputs[index].metadata.labkit, outputs[index].data["text/html"]
+
+
+def made() -> tuple[dict, str]:
+    records = {run.key: run for run in RUNS}
+    return table(appendix.page(Facts(SHOWN, [], []), records, {"c/one": "One", "c/two": "Two"}))
+
+
+def test_what_all_runs_of_a_notebook_share_is_said_once_and_the_rest_in_their_rows():
+    about, html = made()
+    assert about["caption"].endswith(
+        "All have network Conv2d(3, 8, 5) → ReLU(); optimizer.name SGD; augmentation.flip True; "
+        "epochs 2."
+    )
+    assert "<td>base</td><td>optimizer.learning_rate 0.1</td>" in html
+    assert "<td>slow</td><td>optimizer.learning_rate 0.01</td>" in html
+
+
+def test_a_configuration_has_one_row_with_the_key_of_every_seed():
+    about, html = made()
+    assert html.count("<td>base</td>") == 1
+    assert "<td>0: aaaaaa, 1: bbbbbb</td>" in html
+    assert "a CPU, fp32, torch 2.13.0, 2026-11-22" in html
+    assert "gone" not in html
+    assert about["provenance"] == "3 runs, 1 of them from committed records"
+
+
+def test_a_notebook_without_runs_is_left_out():
+    records = {run.key: run for run in RUNS}
+    page = appendix.page(Facts(SHOWN, [], []), records, {"c/one": "One", "c/two": "Two"})
+    text = "\n".join(cell.source for cell in page.cells)
+    assert "## One" in text
+    assert "## Two" not in text
