@@ -23,6 +23,7 @@ from labkit.report.parts import Part
 from labkit.report.published import Published
 from labkit.report.typst import (
     APPENDIX,
+    Section,
     cached_section,
     call,
     compile_pdf,
@@ -129,6 +130,7 @@ class _Writer:
     def __init__(self, folder: Path, bound: Bound):
         self.folder = folder
         self.bound = bound
+        self.sections: dict[str, Section] = {}
         self.stamps = folder / ".bound.json"
         try:
             self.made = json.loads(self.stamps.read_text())
@@ -152,7 +154,8 @@ class _Writer:
             lists=True,
             bibliography=_bibliography(),
         )
-        digest = hashlib.sha256(f"{version('typst')} {source}".encode())
+        made_with = [version(name) for name in ("typst", "manimgx-fonts", "manimgx-fonts-cjk")]
+        digest = hashlib.sha256(f"{made_with} {source}".encode())
         for name, data in sorted(files.items()):
             digest.update(name.encode() + data)
         self._unless_made(path, digest.hexdigest(), lambda: compile_pdf(source, files), started)
@@ -203,9 +206,11 @@ class _Writer:
             if part.failure:
                 yield failure(f"{part.source.name} did not run to its end", part.failure)
             name = f"{part.source.name}/"
-            yield cached_section(
-                part.notebook, self.folder / "notebooks", show_code=show_code, name=name
-            )
+            if name not in self.sections:  # the whole report has them, and the course's own
+                self.sections[name] = cached_section(
+                    part.notebook, self.folder / "notebooks", show_code=show_code, name=name
+                )
+            yield self.sections[name]
         for name, notebook in pages.items():
             yield call("begin")
             if name == "runs":

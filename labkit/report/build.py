@@ -20,6 +20,7 @@ from labkit.errors import LabkitError, UsageError
 from labkit.report import binding, execute, verdicts
 from labkit.report.execute import Source
 from labkit.report.parts import Part, Planned, as_they_are, parts, plan
+from labkit.report.supply import Supply
 from labkit.report.verdicts import Verdict
 
 MOST_AT_ONCE = 4  # notebooks; each holds its data in memory
@@ -67,8 +68,9 @@ def report(
         os.environ["LABKIT_FRESH"] = datetime.now(UTC).isoformat(timespec="seconds")
     wanted = _wanted(courses, profile)
     with _writing(_folder(output) / profile) as folder:
-        planned = plan(wanted, folder, fresh=fresh)
-        found = as_they_are(planned) if as_is else _run(planned, at_once)
+        supply = Supply()
+        planned = plan(wanted, folder, supply, fresh=fresh)
+        found = as_they_are(planned) if as_is else _run(planned, supply, at_once)
         made = binding.bind(found, folder, profile, courses, show_code=show_code)
     _say(found, made, started)
     return Report(made.pdf, tuple(found), tuple(made.verdicts))
@@ -83,7 +85,8 @@ def run(
     source = execute.find_notebook(notebook)
     chosen = execute.settings(source, profile, overrides)
     with _writing(_folder(output) / "run") as folder:
-        found = _run(plan({source: chosen}, folder, fresh=False), at_once=1)
+        supply = Supply()
+        found = _run(plan({source: chosen}, folder, supply, fresh=False), supply, at_once=1)
         made = binding.bind_one(found[0], folder, chosen.get("profile", profile))
     _say(found, made, started)
     return Report(made.pdf, tuple(found))
@@ -94,7 +97,8 @@ def why(
 ) -> dict[Source, list[str]]:
     """For each notebook the reasons why `report` would run it; none: it would not."""
     profile = resolve_profile(profile)
-    planned = plan(_wanted(courses, profile), _folder(output) / profile, fresh=False)
+    folder = _folder(output) / profile
+    planned = plan(_wanted(courses, profile), folder, Supply(), fresh=False)
     return {it.source: it.reasons for it in planned}
 
 
@@ -143,14 +147,16 @@ def _wanted(courses: Sequence[str], profile: str) -> dict[Source, Mapping[str, A
     return {source: execute.settings(source, profile) for source in sources}
 
 
-def _run(planned: Sequence[Planned], at_once: int | None) -> list[Part]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def _run(planned: Sequence[Planned], supply: Supply, at_once: int | None) -> list[Part]:
+    several = hasattr(os, "sched_getaffinity")  # what this process may use; not on macOS
+    cores = len(os.sched_getaffinity(0)) if several else os.cpu_count() or 1
     to_run = sum(bool(it.reasons) for it in planned)
     if at_once is None:
-        at_once = 1 if _has_gpu() else min(cores or 1, MOST_AT_ONCE)
+        at_once = 1 if _has_gpu() else min(cores, MOST_AT_ONCE)
     at_once = max(1, min(at_once, to_run))
     shared = at_once > 1 and "OMP_NUM_THREADS" not in os.environ
-    return parts(planned, at_once=at_once, threads=max(1, cores // at_once) if shared else None)
+    threads = max(1, cores // at_once) if shared else None
+    return parts(planned, supply, at_once=at_once, threads=threads)
 
 
 def _has_gpu() -> bool:

@@ -33,7 +33,7 @@ def missing(characters: Iterable[str]) -> dict[str, str]:
     >>> missing("aʃ語")
     {}
     """
-    asked = sorted({it for it in characters if unicodedata.category(it) not in INVISIBLE})
+    asked = sorted(it for it in set(characters) if unicodedata.category(it) not in INVISIBLE)
     with TemporaryDirectory(prefix="labkit-fonts-") as folder:
         page = Path(folder, "page.typ")
         page.write_text('#set document(title: "")\n' + "\n\n".join(map(_literal, asked)), "utf-8")
@@ -52,4 +52,4 @@ def _literal(character: str) -> str:
 
 
 def _name(character: str) -> str:
-    return unicodedata.name(character, f"U+{ord(character):04X}").lower()
+    return unicodedata.name(character, "").lower() or f"U+{ord(character):04X}"

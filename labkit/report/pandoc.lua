@@ -68,7 +68,23 @@ local html = {
 
 -- second walk: what the template has its own words for
 
+-- a formula without the definitions in it, and with those of the whole notebook put in
+local function expanded(tex)
+  for _, macro in ipairs(job.macros) do
+    local first, last = tex:find(macro, 1, true)
+    if first then tex = tex:sub(1, first - 1) .. tex:sub(last + 1) end
+  end
+  local definitions = table.concat(job.macros, ' ')
+  local done, doc = pcall(read, definitions .. ' $' .. tex .. '$', 'latex')
+  local content = done and #doc.blocks == 1 and doc.blocks[1].content or {}
+  return #content == 1 and content[1].t == 'Math' and content[1].text or tex
+end
+
 local function formula(math)
+  if #job.macros > 0 then
+    math.text = expanded(math.text)
+    if not math.text:find('%S') then return {} end
+  end
   local converted = write{pandoc.Plain{math}}
   if verbatim[math.text] or converted:sub(1, 1) ~= '$' then
     local dollars = math.mathtype == 'DisplayMath' and '$$' or '$'
@@ -97,7 +113,9 @@ local function picture(image)
   local pixels, percent = width:match('^(%d+)p?x?$'), width:match('^%d+%%$')
   local options = pixels and ', width: ' .. pixels * 0.75 .. 'pt'
     or percent and ', width: ' .. percent or ''
-  local alt = quote(pandoc.utils.stringify(image.caption))
+  local words = pandoc.utils.stringify(image.caption)
+  local file = image.src:match('^data:') and 'picture' or image.src:match('[^/:]*$')
+  local alt = quote(words ~= '' and words or file)
   return 'picture(' .. quote(image.src) .. options .. ', alt: ' .. alt .. ')'
 end
 
@@ -173,6 +191,38 @@ local function align_columns(tbl)
   end
 end
 
+local MOST_COLUMNS = 26  -- of more, no letter could be read
+
+local function rows_of(tbl)
+  local rows = pandoc.List{}
+  rows:extend(tbl.head.rows)
+  for _, body in ipairs(tbl.bodies) do rows:extend(body.head) rows:extend(body.body) end
+  rows:extend(tbl.foot.rows)
+  return rows
+end
+
+-- a table too wide for any page as several, each with the first column in front
+local function split(tbl)
+  local width = #tbl.colspecs
+  local spans = rows_of(tbl):find_if(function(row) return #row.cells ~= width end)
+  if width <= MOST_COLUMNS or spans then return {tbl} end
+  local tables = pandoc.List{}
+  local step = MOST_COLUMNS // 2
+  for first = 2, width, step do
+    local part = tbl:clone()
+    local function chosen(list)
+      local out = pandoc.List{list[1]}
+      for column = first, math.min(first + step - 1, width) do out:insert(list[column]) end
+      return out
+    end
+    part.colspecs = chosen(part.colspecs)
+    for _, row in ipairs(rows_of(part)) do row.cells = chosen(row.cells) end
+    if first > 2 then part.caption = {long = {}} end
+    tables:insert(part)
+  end
+  return tables
+end
+
 local function framed(tbl)
   merge_index_names(tbl)
   align_columns(tbl)
@@ -221,7 +271,11 @@ local typst = {
     if numbered then return {block('unnumbered['), header, pandoc.RawBlock('typst', ']')} end
     return header
   end,
-  Table = framed,
+  Table = function(tbl)
+    local out = pandoc.Blocks{}
+    for _, part in ipairs(split(tbl)) do out:extend(framed(part)) end
+    return out
+  end,
   Div = function(div)
     if div.classes:includes('title') then
       return pandoc.Para{pandoc.Strong(pandoc.utils.blocks_to_inlines(div.content))}

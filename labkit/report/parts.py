@@ -5,7 +5,6 @@ it failed, it lies beside it as `<name>.unfinished.ipynb`, with the outputs as t
 """
 
 import itertools
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -20,6 +19,7 @@ from labkit import progress, project
 from labkit.errors import LabkitError
 from labkit.report import cache, execute, kernels
 from labkit.report.execute import Source
+from labkit.report.supply import Supply
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class Part:
     @property
     def state(self) -> str:
         """In a word."""
-        return "failed" if self.failure else "executed" if self.executed else "unchanged"
+        if self.failure or self.executed:
+            return "failed" if self.failure else "executed"
+        return "outdated" if self.reasons else "unchanged"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class Planned:
         return self.path.with_suffix(".unfinished.ipynb")
 
 
-def plan(wanted: Mapping[Source, Mapping[str, Any]], folder: Path, *, fresh: bool) -> list[Planned]:
+def plan(
+    wanted: Mapping[Source, Mapping[str, Any]], folder: Path, supply: Supply, *, fresh: bool
+) -> list[Planned]:
     """What is to be done for these notebooks, given with their parameters."""
     planned = []
     for source, chosen in wanted.items():
@@ -71,12 +75,14 @@ def plan(wanted: Mapping[Source, Mapping[str, Any]], folder: Path, *, fresh: boo
         executed = cache.read(path)
         reasons = ["--fresh"] if fresh else cache.reasons(executed, inputs)
         if not reasons:
-            reasons = _other_data(executed.metadata.labkit)
+            reasons = supply.changed(executed.metadata.labkit)
         planned.append(Planned(source, chosen, path, inputs, executed, reasons))
     return planned
 
 
-def parts(planned: Sequence[Planned], *, at_once: int, threads: int | None) -> list[Part]:
+def parts(
+    planned: Sequence[Planned], supply: Supply, *, at_once: int, threads: int | None
+) -> list[Part]:
     """The notebooks of `planned` in their executed form, in the same order.
 
     `at_once` of them run side by side, each with so many `threads`. One that fails leaves the
@@ -93,7 +99,8 @@ def parts(planned: Sequence[Planned], *, at_once: int, threads: int | None) -> l
                 # the data here, not beside the kernel: a download can be interrupted, has a bar,
                 # and its failure is a sentence
                 try:
-                    fetched = _fetch(it.source.data_sets(it.chosen), it.source.weights(it.chosen))
+                    names = it.source.data_sets(it.chosen), it.source.weights(it.chosen)
+                    fetched = supply.fetch(*names)
                 except LabkitError as error:  # the other notebooks may do without
                     missing = execute.failed(it.source.read(), str(error))
                     found[it.source] = Part(it.source, missing, 0.0, True, it.reasons)
@@ -144,63 +151,3 @@ def _executed(
         project.write_whole(it.path, nbformat.writes(notebook).encode())
         it.unfinished.unlink(missing_ok=True)
     return Part(it.source, notebook, time.perf_counter() - started, True, it.reasons)
-
-
-# --- data and weights -----------------------------------------------------------------------------
-
-
-def _fetch(data_sets: Sequence[str], weights: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Fetch what a kernel will open.
-
-    Returns where each set came from, for the title page, and the names of what could not be had: of
-    sets that others stand in for, and of weights, without which the notebook says what it does.
-    """
-    known = {}
-    for name in data_sets:
-        of = _room(name)
-        of.fetch(name)
-        known[name] = of.status(name)
-    missing = [name for name, it in known.items() if it.stand_in]
-    missing += [name for name in weights if not _can_be_had(name)]
-    return {name: _told(it) for name, it in known.items()}, missing
-
-
-def _other_data(about: Mapping[str, Any]) -> list[str]:
-    """Why data and weights ask for a new run, by what an executed notebook tells `about` itself."""
-    told = []
-    for name, before in about["data"].items():
-        if name not in about["missing"]:
-            now = _room(name).status(name)
-            if now.prepared and _told(now) != before:
-                told.append(f"data {name}: {before} → {_told(now)}")
-    data_sets = [name for name in about["missing"] if name in about["data"]]
-    weights = [name for name in about["missing"] if name not in about["data"]]
-    if not told and (data_sets or weights):  # it may be there by now
-        try:
-            _, still = _fetch(data_sets, weights)
-        except LabkitError as error:  # there by now, and damaged: the notebook says so
-            return [str(error)]
-        told += [f"{name} can be had now" for name in about["missing"] if name not in still]
-    return told
-
-
-def _room(name: str):
-    """Which of labkit's modules knows the set: that of images or that of words."""
-    from labkit.data import sources, words  # torch with them, which a report without data can spare
-
-    return words if name in words.WORD_SETS else sources
-
-
-def _told(status) -> str:
-    return f"{status.source}, sha256 {status.fingerprint}"
-
-
-def _can_be_had(weights: str) -> bool:
-    from labkit.data.weights import WeightsError, fetch_weights
-
-    try:
-        fetch_weights(weights)
-    except WeightsError as error:
-        print(f"labkit: going on without {weights}: {error}", file=sys.stderr)
-        return False
-    return True

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, unquote_to_bytes
@@ -25,6 +26,9 @@ from nbformat import NotebookNode
 from traitlets import Bool, default
 
 from labkit import project
+from labkit.errors import UsageError
+from labkit.report import svg
+from labkit.report.fonts import fonts, missing
 
 TEMPLATE = Path(__file__).with_name("template.typ")
 PANDOC_SCRIPT = Path(__file__).with_name("pandoc.lua")
@@ -41,12 +45,15 @@ PICTURES = {
     "image/webp": "webp",
     "application/pdf": "pdf",
 }
+LOGOS = (".svg", ".png", ".jpg", ".pdf")
 MARKUP = {"text/markdown": "markdown", "text/html": "html", "text/latex": "latex"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 TRACEBACK_LINES = 24
 LONGEST_WHOLE_TABLE = 24  # rows; a table of more may go over pages
-LONGEST_ENTRY = 90  # characters of a caption in the lists of figures and tables
+LONGEST_ENTRY = 78  # characters of a caption in the lists of figures and tables: one line
+LONGEST_ALT = 500  # characters, read aloud
+MOST_LINES, LONGEST_LINE = 400, 4_000  # of a text output: six pages
 LONGEST_HTML = 200_000  # characters; beyond it comes the text form, except for tables
 
 
@@ -147,13 +154,14 @@ def document(
 
     With `lists` the contents are followed by lists of figures and tables. `bibliography` is BibTeX:
     a link to `#cite-KEY` gets the number of that work, and the works so cited are listed at the
-    end. `logo` is a picture for the title page.
+    end. `logo` is a picture for the title page, and `language` the ISO 639 code of the text.
+
+    Raises UsageError where the logo cannot be read.
     """
     sections = list(sections)
     opening = markdown(abstract, name="abstract")
-    files = {}
-    if logo:
-        files[f"logo{logo.suffix}"] = logo.read_bytes()
+    picture = _logo(logo) if logo else {}
+    files = dict(picture)
     cited = {key for part in sections for key in re.findall(r'#cited\("([^"]+)"\)', part.body)}
     works = re.findall(r"^\s*@\w+\s*\{\s*([^,\s]+)\s*,", bibliography, flags=re.MULTILINE)
     if keys := tuple(key for key in works if key in cited):
@@ -170,10 +178,20 @@ def document(
         contents=contents,
         lists=lists,
         language=language,
-        logo=f"logo{logo.suffix}" if logo else "",
+        logo=next(iter(picture), ""),
     )
     source, pictures = _joined(start, sections)
     return source, files | pictures
+
+
+def _logo(path: Path) -> dict[str, bytes]:
+    suffix = path.suffix.lower()
+    if suffix not in LOGOS:
+        raise UsageError(f"logo {path} is no picture; give a file {' or '.join(LOGOS)}")
+    try:
+        return {f"logo{suffix}": path.read_bytes()}
+    except OSError as error:
+        raise UsageError(f"cannot read the logo {path} ({error.strerror}); correct it") from None
 
 
 def article(sections: Iterable[Section], *, title: str) -> tuple[str, dict[str, bytes]]:
@@ -184,6 +202,8 @@ def article(sections: Iterable[Section], *, title: str) -> tuple[str, dict[str, 
 def _joined(start: str, sections: Sequence[Section]) -> tuple[str, dict[str, bytes]]:
     body = "\n\n".join(part.body for part in sections)
     files = {name: data for part in sections for name, data in part.files.items()}
+    if names := missing(start + body):
+        start = f"{_call('show: named.with', tuple(names.items()))}\n{start}"
     return f"{_template()}\n{start}\n\n{body}\n", files
 
 
@@ -191,7 +211,7 @@ def compile_pdf(source: str, files: Mapping[str, bytes]) -> bytes:
     """The PDF of a Typst source; the same bytes for the same input."""
     with _on_disk(source, files) as main:
         try:
-            return typst.compile(main, root=main.parent, ignore_system_fonts=True)
+            return typst.compile(main, root=main.parent, font_paths=fonts())
         except RuntimeError as error:
             message = getattr(error, "diagnostic", str(error))
             message = re.sub(rf"[^\s(]*{main.parent.name}/", "", message)
@@ -218,9 +238,9 @@ class TypstExporter(Exporter):
             nb, show_code=self.show_code, name=f"{name}/", folder=Path(metadata.get("path") or ".")
         )
         title = markdown(title).body if title else _call("text", metadata.get("name", "Notebook"))
-        start = _call("show: article.with", title=_Markup(title))
-        resources["outputs"] = {**(resources.get("outputs") or {}), **part.files}
-        return f"{_template()}\n{start}\n\n{part.body}\n", resources
+        source, files = _joined(_call("show: article.with", title=_Markup(title)), [part])
+        resources["outputs"] = {**(resources.get("outputs") or {}), **files}
+        return source, resources
 
 
 class TypstPDFExporter(TypstExporter):
@@ -271,7 +291,8 @@ def _call(function: str, *values, **named) -> str:
 @cache
 def _converter() -> str:
     """What decides how a notebook is converted, beside the notebook."""
-    own = (Path(__file__), TEMPLATE, PANDOC_SCRIPT)
+    modules = (Path(__file__).with_name(f"{name}.py") for name in ("typst", "svg", "fonts"))
+    own = (*modules, TEMPLATE, PANDOC_SCRIPT)
     return hashlib.sha256(b"".join(path.read_bytes() for path in own)).hexdigest()
 
 
@@ -293,7 +314,7 @@ def _on_disk(source: str, files: Mapping[str, bytes]) -> Iterator[Path]:
 def _compiles(markup: str, files: Mapping[str, bytes]) -> bool:
     with _on_disk(f"{_template()}\n#show: style\n{markup}\n", files) as main:
         try:  # a query lays the document out, and spares the PDF
-            typst.query(main, "<none>", root=main.parent, ignore_system_fonts=True)
+            typst.query(main, "<none>", root=main.parent, font_paths=fonts())
         except RuntimeError:
             return False
     return True
@@ -324,14 +345,29 @@ def _plain(value) -> str:
     return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
 
 
+# what must not be cut: formulas, code, links and emphasis
+_WORD = re.compile(r"(?:\$[^$]+\$|`[^`]+`|\[[^\]]*\]\([^)]*\)|\*+[^*]+\*+|\S)+")
+
+
 def _first_sentence(caption: str) -> str:
-    """What a list of figures shows of a caption: its first sentence, or how that begins."""
+    """What a list of figures shows of a caption: its first sentence, or how that begins.
+
+    >>> _first_sentence("Loss for $t . T$ (seeds 0, 1). Dotted: the mean.")
+    'Loss for $t . T$ (seeds 0, 1)'
+    """
     text = re.sub(r"^\*\*[^*]*\*\*\s*", "", caption)  # such as that the data are a stand-in
-    sentence = re.match(r".+?[.:;](?=\s|$)", text, re.DOTALL)
-    text = (sentence[0] if sentence else text).rstrip(".:; \n")
-    if len(text) > LONGEST_ENTRY and "$" not in text and "[" not in text:
-        text = text[:LONGEST_ENTRY].rsplit(" ", 1)[0].rstrip(",") + " …"
-    return text
+    text = re.sub(r"\[([^\]]*)\]\(#cite-[^)]*\)", r"\1", text)
+    words = _WORD.findall(text)
+    sentence = ""
+    for word, following in pairwise([*words, ""]):
+        if len(sentence) + len(word) > LONGEST_ENTRY:
+            if sentence.count("(") > sentence.count(")"):
+                sentence = sentence[: sentence.rindex("(")]
+            return sentence.rstrip(" ,;:–") + " …"
+        sentence += f" {word}" if sentence else word
+        if word[-1] == "." and (not following or following[0].isupper()):
+            break
+    return sentence.rstrip(".:;")
 
 
 # Jupyter renders these environments without dollars around them; CommonMark does not know them.
@@ -340,6 +376,14 @@ _BARE_MATH = re.compile(
     r"|\$\$.*?\$\$|\$[^$\n]+\$)"
     r"|\\begin\{(?P<name>(?:align|equation|gather|multline|eqnarray|alignat)\*?)\}.*?\\end\{(?P=name)\}",
     re.DOTALL | re.MULTILINE,
+)
+
+
+_CODE = re.compile(r"^(`{3,}|~{3,}).*?^\1|(`+)[^`]+\2", re.DOTALL | re.MULTILINE)
+_BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
+_MACRO = re.compile(
+    r"\\(?:(?:re)?newcommand|DeclareMathOperator|def)\*?\s*(?:\{\\[a-zA-Z]+\}|\\[a-zA-Z]+)"
+    rf"(?:\[[^\]]*\]|#\d)*\s*{_BRACES}"
 )
 
 
@@ -381,10 +425,13 @@ def _convert(
     *,
     name: str,
     labels: Sequence[str],
+    macros: Sequence[str],
     heading_offset: int,
     verbatim: Sequence[str] = (),
 ) -> None:
     """Fills in the snippets' Typst; formulas listed in `verbatim` are shown as their source.
+
+    `macros` are LaTeX definitions, which hold in all formulas, as MathJax has it.
 
     One process for all, because pandoc takes 60 ms to start; it reads each alone, so that an
     unclosed comment or fence ends with its cell.
@@ -394,10 +441,11 @@ def _convert(
     common = {
         "name": name,
         "labels": labels,
+        "macros": macros,
         "heading_offset": heading_offset,
         "verbatim": verbatim,
     }
-    pieces = [{"format": each.format, "text": _clean(each.text)} for each in snippets]
+    pieces = [{"format": it.format, "text": _clean(it.text)} for it in snippets]
     try:
         run = subprocess.run(
             [pypandoc.get_pandoc_path(), "lua", str(PANDOC_SCRIPT)],
@@ -445,6 +493,7 @@ class _Writer:
         self.blocks: list[_Block] = []
         self.files: dict[str, bytes] = {}
         self.labels: list[str] = []
+        self.broken: set[str] = set()  # files that Typst cannot read
 
     # -- cells
 
@@ -497,13 +546,15 @@ class _Writer:
 
     def printed(self, text: str) -> None:
         if text := _terminal(_plain(text)):
-            self.add(_call("printed", text))
+            self.add(_call("printed", _shortened(text)))
 
     def display(self, data: Mapping, metadata: Mapping, labkit: Mapping) -> None:
         table = re.search(r"<table.*</table>", _plain(data.get("text/html", "")), re.DOTALL)
         if table and "caption" in labkit:  # which the HTML repeats, for Jupyter
             data = {**data, "text/html": table[0]}
-        make, plain, snippets = self.shown(data, metadata, str(labkit.get("alt", "")))
+        words = labkit.get("alt") or labkit.get("caption") or data.get("text/plain", "")
+        alt = _terminal(_plain(words))[:LONGEST_ALT] or "A picture without a description"
+        make, plain, snippets = self.shown(data, metadata, alt)
         if "caption" not in labkit:
             if plain:
                 self.add(make, plain, *snippets)
@@ -551,6 +602,8 @@ class _Writer:
     # -- files
 
     def keep(self, data: bytes, suffix: str) -> str:
+        if suffix == "svg":
+            data, suffix = svg.settable(data)
         separator = "" if self.name.endswith("/") or not self.name else "-"
         file = f"{self.name}{separator}{hashlib.sha256(data).hexdigest()[:12]}.{suffix}"
         self.files[file] = data
@@ -583,12 +636,17 @@ class _Writer:
             self.blocks.append(_Block(make, plain, snippets))
 
     def section(self, heading_offset: int) -> Section:
+        snippets = [snippet for block in self.blocks for snippet in block.snippets]
+        texts = [_CODE.sub("", it.text) for it in snippets]
+        macros = [macro for text in texts for macro in _MACRO.findall(text)]
+
         def convert(blocks: Sequence[_Block], verbatim: Sequence[str] = ()) -> None:
             snippets = [snippet for block in blocks for snippet in block.snippets]
             _convert(
                 snippets,
                 name=self.name,
                 labels=self.labels,
+                macros=macros,
                 heading_offset=heading_offset,
                 verbatim=verbatim,
             )
@@ -597,7 +655,9 @@ class _Writer:
 
         convert(self.blocks)
         refused = self.refused(self.blocks)
-        if refused:  # most often for one formula in a long cell
+        if refused:  # most often for one formula or picture in a long cell
+            linked = {name for name in self.files if any(name in it.typst for it in refused)}
+            self.broken = {it for it in linked if not _compiles(_call("picture", it), self.files)}
             formulas = [f for block in refused for s in block.snippets for f in s.formulas]
             convert(refused, [f["tex"] for f in formulas if not _compiles(f["typst"], {})])
             for block in self.refused(refused):
@@ -607,7 +667,8 @@ class _Writer:
     def place_pictures(self, snippet: _Snippet) -> None:
         for source in snippet.pictures:
             file = self.linked(source, snippet.attachments)
-            put = f"picture({_typst(file)}" if file else f"missing-picture({_typst(source)}"
+            there = file and file not in self.broken
+            put = f"picture({_typst(file)}" if there else f"missing-picture({_typst(source)}"
             snippet.typst = snippet.typst.replace(f"picture({_typst(source)}", put)
 
     def refused(self, blocks: Sequence[_Block]) -> list[_Block]:
@@ -624,8 +685,20 @@ def _plain_output(data: Mapping) -> str:
     """An output's text as Typst, if need be its source or the bare names of its types."""
     text = _terminal(_plain(data.get("text/plain", "")))
     sources = (_plain(data[mime]) for mime in (*MARKUP, "application/json") if mime in data)
-    text = text or next(sources, "") or (f"({', '.join(data)})" if data else "")
-    return text and _call("printed", text)
+    readable = (it for it in sources if not re.search("<script", it, re.IGNORECASE))
+    text = text or next(readable, "") or (f"({', '.join(data)})" if data else "")
+    return text and _call("printed", _shortened(text))
+
+
+def _shortened(text: str) -> str:
+    """A text of bearable length: beyond it the middle is left out, and it says so."""
+    lines = text.split("\n")
+    lines = [it if len(it) <= LONGEST_LINE else f"{it[:LONGEST_LINE]} …" for it in lines]
+    if len(lines) > MOST_LINES:
+        left_out = len(lines) - MOST_LINES
+        half = MOST_LINES // 2
+        lines[half:-half] = [f"… {left_out:,} lines left out …"]
+    return "\n".join(lines)
 
 
 def _is_bare_widget(output: NotebookNode) -> bool:

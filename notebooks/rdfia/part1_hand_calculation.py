@@ -57,7 +57,7 @@ from labkit.training import SGD, Config, Data, sweep
 #
 # $$x' = \left\lfloor \frac{x + 2p - k}{s} \right\rfloor + 1$$
 #
-# places ([Dumoulin and Visin 2016](https://arxiv.org/abs/1603.07285), relationship 6). At all of
+# places ([Dumoulin and Visin 2016](#cite-dumoulin2016), relationship 6). At all of
 # them it uses the same $z k^2$ weights and one bias. A fully connected layer shares nothing: it has
 # one weight for each pair of an input and an output, $x y z \cdot x' y'$.
 
@@ -433,7 +433,7 @@ if show_solution and run.has_weights:
 #
 # $$r_k = r_{k-1} + (f_k - 1) \prod_{i=1}^{k-1} s_i$$
 #
-# ([Araujo, Norris and Sim 2019](https://distill.pub/2019/computing-receptive-fields/)).
+# ([Araujo, Norris and Sim 2019](#cite-araujo2019)).
 
 # %%
 answer_7 = ...  # six numbers: after conv1, pool1, conv2, pool2, conv3, pool3
@@ -480,7 +480,7 @@ if show_solution:
 
 # %% [markdown] tags=["solution"]
 # **What an output sees most.** All pixels of the field bear on the output, but not equally: more
-# paths lead through the middle, which [Luo et al. 2016](https://arxiv.org/abs/1701.04128) call the
+# paths lead through the middle, which [Luo et al. 2016](#cite-luo2016) call the
 # *effective* receptive field. It is the mean size of the gradient of one output with respect to
 # the pixels, here over 128 test images, each with one channel of the layer. The images are
 # mirrored at their borders to 40 × 40, so that no field reaches the padding.

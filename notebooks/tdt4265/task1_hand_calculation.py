@@ -222,7 +222,7 @@ if show_solution:
 #
 # $$o = \left\lfloor \frac{i + 2p - k}{s} \right\rfloor + 1$$
 #
-# places ([Dumoulin and Visin 2016](https://arxiv.org/abs/1603.07285), relationship 6). Questions 1c
+# places ([Dumoulin and Visin 2016](#cite-dumoulin2016), relationship 6). Questions 1c
 # to 1g all rest on it.
 
 # %%

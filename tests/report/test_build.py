@@ -174,7 +174,9 @@ def test_why_names_what_changed_and_runs_nothing(mini):
     path = mini / "params/mini/one.yaml"
     path.write_text(path.read_text().replace("count: 1}", "count: 3}"))
     assert build.why(profile="smoke")[source] == ["parameter count: 1 → 3"]
-    assert "count is 1" in text(build.report(profile="smoke", as_is=True).pdf)
+    kept = build.report(profile="smoke", as_is=True)
+    assert "count is 1" in text(kept.pdf)
+    assert [part.state for part in kept.parts] == ["outdated"]
 
 
 PUBLISHED = """
@@ -421,6 +423,15 @@ def test_the_title_page_names_the_stand_in_until_the_real_set_is_there(mini, rem
     said = words()
     assert "the place of tiny" in said
     assert "stand-in" not in said
+
+
+def test_what_several_notebooks_need_is_asked_for_once(mini, remote, capsys):
+    for stem in ("two", "three"):
+        write_notebook(mini, stem, PLAIN, '{title: T, weights: ["{backbone}"]}')
+    remote.works = False
+    for _ in range(2):  # executed, and looked for again
+        build.report(profile="smoke")
+        assert capsys.readouterr().err.count("going on without small") == 1
 
 
 def test_each_of_what_could_not_be_had_counts_by_itself(mini, remote):

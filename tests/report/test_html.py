@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from nbformat import from_dict, v4
 
 from labkit.errors import UsageError
-from labkit.report import html
 from labkit.report.facts import Recorded
-from labkit.report.html import write_html
+from labkit.report.html import sanitised, section, snippets, write_html
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{}<path d="M0 0h9"/></svg>'
 BIB = """
@@ -479,7 +478,7 @@ def test_pandoc_is_not_asked_twice(write, tmp_path, monkeypatch):
         return run(*args, input=input, **rest)
 
     asked, run = [], subprocess.run
-    monkeypatch.setattr(html.subprocess, "run", ask)
+    monkeypatch.setattr(snippets.subprocess, "run", ask)
     again = write(notebook("# T", "*one* and @fig-a", figure("F.", label="fig-a")))
     assert (asked, again.source) == ([], first.source)
     # the number of the figure changes the text that names it, and nothing else
@@ -497,7 +496,7 @@ def test_a_cell_that_brings_pandoc_down_is_shown_as_it_is(write, monkeypatch):
             raise subprocess.CalledProcessError(1, "pandoc")
         return run(*args, input=input, **rest)
 
-    monkeypatch.setattr(html.subprocess, "run", fall)
+    monkeypatch.setattr(snippets.subprocess, "run", fall)
     page = write(notebook("# T", "*one*", "*bomb*", "*two*"))
     assert [e["text"] for e in page.find("em")] == ["one", "two"]
     assert [e["text"] for e in page.find("pre")] == ["*bomb*"]
@@ -509,7 +508,14 @@ JSON = st.recursive(
     max_leaves=4,
 )
 MIMES = st.sampled_from(
-    [*html.PICTURES, *html.MARKUP, "text/plain", "application/json", html.WIDGET, "application/pdf"]
+    [
+        *sanitised.PICTURES,
+        *section.MARKUP,
+        "text/plain",
+        "application/json",
+        section.WIDGET,
+        "application/pdf",
+    ]
 )
 LABKIT = st.sampled_from(["caption", "kind", "label", "alt", "provenance", "runs"])
 OUTPUTS = st.fixed_dictionaries(

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from nbformat import v4
 from pypdf import PdfReader
 
+from labkit.errors import UsageError
 from labkit.report import typst
 from labkit.report.typst import compile_pdf, document, failure, markdown, section
 
@@ -524,6 +526,215 @@ def test_command_line(tmp_path, exporter):
     assert "Cap" in text
     assert ("hidden = 1" in text) == (exporter == "typst")
     assert pdf.metadata.title == "My title"
+
+
+# ------------------------------------------------------------------------------ citations, lists
+
+WORKS = """
+@article{ioffe2015, title = {Batch Normalization}, author = {Ioffe, Sergey and Szegedy, Christian},
+  year = {2015}, journal = {ICML}}
+@book{goodfellow2016, title = {Deep Learning}, author = {Goodfellow, Ian}, year = {2016},
+  publisher = {MIT Press}}
+@misc{zeiler2012, title = {ADADELTA}, author = {Zeiler, Matthew}, year = {2012}}
+"""
+
+
+def pages_of(*sections, **options) -> list[str]:
+    source, files = document(sections, title="T", **options)
+    pages = PdfReader(io.BytesIO(compile_pdf(source, files))).pages
+    return [page.extract_text().replace("\xa0", " ") for page in pages]
+
+
+def test_cited_works_are_numbered_and_listed_at_the_end():
+    cells = (
+        "See [Zeiler 2012](#cite-zeiler2012) and [Nobody 1999](#cite-nobody1999).",
+        code("", display({"text/markdown": "as [Ioffe & Szegedy](#cite-ioffe2015) say"})),
+        "Again [Zeiler](#cite-zeiler2012).",
+    )
+    *_, body, references = pages_of(section(notebook(*cells)), bibliography=WORKS)
+    assert "See Zeiler 2012 [1] and Nobody 1999." in body
+    assert "as Ioffe & Szegedy [2] say" in body
+    assert "Again Zeiler [1]." in body
+    assert references.startswith("References")
+    assert references.index("[1]") < references.index("ADADELTA") < references.index("[2]")
+    assert "Batch Normalization" in references
+    assert "Deep Learning" not in references
+
+
+def test_every_citation_of_the_notebooks_has_its_work():
+    root = Path(__file__).parents[2]
+    works = (root / "reports" / "bibliography.bib").read_text()
+    keys = re.findall(r"^@\w+\{(\w+),", works, flags=re.MULTILINE)
+    assert keys == sorted(set(keys))
+    notebooks = "".join(path.read_text() for path in sorted((root / "notebooks").glob("*/*.py")))
+    assert set(re.findall(r"#cite-(\w+)", notebooks)) <= set(keys)
+    cited = section(notebook(" ".join(f"[x](#cite-{key})" for key in keys)))
+    references = "".join(pages_of(cited, bibliography=works)[2:])
+    assert all(f"[{number}]" in references for number in range(1, len(keys) + 1))
+
+
+@pytest.mark.parametrize("bibliography", ["", WORKS])
+def test_without_a_cited_work_there_are_no_references(bibliography):
+    part = section(notebook("As [Nobody 1999](#cite-nobody1999) said."))
+    pages = pages_of(part, bibliography=bibliography)
+    assert "As Nobody 1999 said." in pages[-1]
+    assert "References" not in "".join(pages)
+
+
+def test_lists_of_figures_and_tables_have_short_captions():
+    figure = {"kind": "figure", "provenance": "seeds 0", "label": "f"}
+    caption = "Loss by [Zeiler](#cite-zeiler2012), for $t . T$ (dotted: mean). More of it."
+    table = {"kind": "table", "caption": "A " + "very " * 30 + "long caption. Second."}
+    html = {"text/html": "<table><tr><td>1</td></tr></table>"}
+    cells = (
+        code("", display({"image/png": png()}, caption=caption, **figure)),
+        code("", display(html, **table)),
+    )
+    part = section(notebook("# First", *cells))
+    _, contents, lists, body, _ = pages_of(part, lists=True, bibliography=WORKS)
+    assert re.search(r"1 First[ .]+4", contents)
+    assert re.search(r"Figure 1 Loss by Zeiler, for 𝑡 ?\. ?𝑇 +\(dotted: mean\)[ .]+4", lists)
+    assert re.search(r"Table 1 A (very )+…[ .]+4", lists)
+    assert not re.search(r"More of it|seeds 0|Second|\[1\]", lists)
+    assert "Loss by Zeiler [1], for" in body
+    assert "More of it." in body
+    assert "Figures" not in "".join(pages_of(section(notebook("# First")), lists=True))
+
+
+def test_sections_of_the_appendix_have_letters():
+    texts = ("# One", "# Two\n\n## Part", "# Three\n\n## Part")
+    one, two, three = (section(notebook(it), name=str(n)) for n, it in enumerate(texts))
+    _, contents, body = pages_of(one, typst.APPENDIX, two, three)
+    for heading in ("1 One", "A Two", "A.1 Part", "B Three", "B.1 Part"):
+        assert heading in body
+        assert re.search(rf"{re.escape(heading)}[ .]+3", contents)
+
+
+def test_language_logo_and_description_of_the_pdf(tmp_path):
+    logo = tmp_path / "logo.svg"
+    logo.write_text(SVG.format(width=60, height=20))
+    part = section(notebook("# Teil", code("", display({"image/png": png()}, caption="Bild"))))
+    options = {"title": "Titel", "language": "de", "logo": logo, "authors": ["Ada"]}
+    source, files = document([part], **options)
+    pdf = PdfReader(io.BytesIO(compile_pdf(source, files)))
+    root = pdf.trailer["/Root"]
+    assert root["/Lang"] == "de"
+    assert root["/MarkInfo"]["/Marked"]
+    assert (pdf.metadata.title, pdf.metadata.author) == ("Titel", "Ada")
+    assert "Inhaltsverzeichnis" in pdf.pages[1].extract_text()
+    assert "Abbildung" in pdf.pages[2].extract_text()
+    drawn = pdf.pages[0].get_contents().get_data()
+    logo.write_text(SVG.format(width=60, height=10))
+    other = PdfReader(io.BytesIO(compile_pdf(*document([part], **options))))
+    assert drawn != other.pages[0].get_contents().get_data()
+
+
+@pytest.mark.parametrize("name", ["logo.txt", "missing.svg"])
+def test_a_logo_that_cannot_be_had_is_told(tmp_path, name):
+    (tmp_path / "logo.txt").write_text("no picture")
+    with pytest.raises(UsageError, match=name):
+        document([], title="T", logo=tmp_path / name)
+
+
+def test_every_picture_is_described():
+    picture = {"image/png": png(), "text/plain": "<Figure size 640x480>"}
+    cells = (
+        code("", display(picture, kind="figure", caption="The caption", alt="the description")),
+        code("", display(picture, kind="figure", caption="Described by its caption")),
+        code("", display(picture)),
+        code("", display({"image/png": png()})),
+        f"![](data:image/png;base64,{png()}) ![in words](data:image/png;base64,{png()})",
+    )
+    body = section(notebook(*cells)).body
+    assert re.findall(r'alt: "([^"]*)"', body) == [
+        "the description",
+        "Described by its caption",
+        "<Figure size 640x480>",
+        "A picture without a description",
+        "picture",
+        "in words",
+    ]
+
+
+# ------------------------------------------------------------------------------ kept sections
+
+
+def test_a_section_is_converted_once(tmp_path, monkeypatch):
+    cells = notebook("# A $x$", code("", display({"image/png": png()})))
+    made = section(cells, name="course/one/")
+    assert typst.cached_section(cells, tmp_path, name="course/one/") == made
+    monkeypatch.setattr(typst, "section", lambda *_, **__: pytest.fail("converted again"))
+    assert typst.cached_section(cells, tmp_path, name="course/one/") == made
+
+
+@pytest.mark.parametrize("change", ["notebook", "options", "damage", "converter"])
+def test_a_section_is_converted_anew_where_something_changed(tmp_path, monkeypatch, change):
+    cells, options = notebook("# A", code("x = 1")), {"name": "one"}
+    typst.cached_section(cells, tmp_path, **options)
+    match change:
+        case "notebook":
+            cells.cells[0].source = "# B"
+        case "options":
+            options["show_code"] = True
+        case "damage":
+            (kept,) = tmp_path.iterdir()
+            kept.write_text(kept.read_text()[:-9])
+        case "converter":
+            monkeypatch.setattr(typst, "_converter", lambda: "another")
+    calls = []
+    monkeypatch.setattr(typst, "section", lambda *a, **o: calls.append(a) or section(*a, **o))
+    assert typst.cached_section(cells, tmp_path, **options) == section(cells, **options)
+    assert len(calls) == 1
+
+
+# ------------------------------------------------------------------------------ other people's
+
+
+def test_definitions_hold_in_the_whole_notebook():
+    text = text_of(
+        r"$$\newcommand{\E}[1]{\mathbb{E}[#1]} \def\R{\mathbb{R}}$$",
+        r"$\DeclareMathOperator{\rank}{rank}$ Now $\E{\beta} \in \R$, $\rank A$, `\def\R{}`.",
+    )
+    for shown in ("𝔼", "ℝ", "rank", r"\def\R{}"):
+        assert shown in text
+    assert text.count("\\") == 2  # those in the code
+    assert "$" not in text
+
+
+def test_a_broken_picture_leaves_the_rest_of_its_cell():
+    cell = v4.new_markdown_cell("**Strong** ![whole](attachment:a.png) ![torn](attachment:b.png)")
+    torn = base64.b64encode(base64.b64decode(png(40, 30))[:50]).decode()
+    cell.attachments = {"a.png": {"image/png": png()}, "b.png": {"image/png": torn}}
+    text = text_of(cell)
+    assert "Strong" in text
+    assert "[torn]" in text
+    assert "whole" not in text
+    assert "**" not in text
+
+
+def test_a_table_of_many_columns_is_split():
+    html = pd.DataFrame([range(60)], index=["row"]).to_html()
+    text = text_of(code("", display({"text/html": html})))
+    assert text.count("row") == 5
+    groups = [list(range(60))[first : first + 13] for first in range(0, 60, 13)]
+    numbers = [int(it) for it in re.findall(r"\d+", text)]
+    assert numbers == [number for group in groups for number in (*group, *group)]  # head and row
+
+
+def test_a_huge_output_is_shortened():
+    text = text_of(code("", stream("".join(f"line {n}\n" for n in range(5000)))))
+    assert "line 0" in text
+    assert "line 4999" in text
+    assert "… 4,600 lines left out …" in text
+    assert len(text) < 20_000
+    assert len(text_of(code("", stream("x" * 100_000)))) < 6_000
+
+
+def test_what_needs_a_browser_is_named():
+    plotly = {"application/vnd.plotly.v1+json": {"data": []}, "text/html": "<script>x</script>"}
+    text = text_of(code("", display(plotly)))
+    assert "application/vnd.plotly.v1+json" in text
+    assert "<script" not in text
 
 
 # ------------------------------------------------------------------------------ anything at all

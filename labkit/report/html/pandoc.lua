@@ -1,4 +1,4 @@
--- pandoc's side of html.py: reads snippets as JSON on standard input and writes the HTML of each.
+-- pandoc's side of snippets.py: reads snippets as JSON on standard input and writes the HTML of each.
 -- It is not safe to show before it is sanitised.
 
 local FORMATS = {
