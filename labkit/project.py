@@ -1,7 +1,9 @@
 """Where things are: the project's folder, and the folders that its parts read and write."""
 
+import copy
 import os
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +59,19 @@ def write_whole(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
+@cache
+def _parsed(text: str) -> Any:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe").load(text)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML 1.2 file of keys and values (so `1e-3` is a number, as PyYAML's 1.1 has it not)."""
-    from ruamel.yaml import YAML, YAMLError  # read by few, this module is imported by all
+    from ruamel.yaml import YAMLError  # read by few, this module is imported by all
 
     try:
-        content = YAML(typ="safe").load(path.read_text())
+        content = copy.deepcopy(_parsed(path.read_text()))
     except FileNotFoundError:
         raise UsageError(f"{path} is missing; write it beside those of the others") from None
     except YAMLError as error:

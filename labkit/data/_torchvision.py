@@ -9,11 +9,9 @@ signatures is enough for transforms, models and datasets; calling them (box dete
 import importlib
 import sys
 from types import ModuleType
+from typing import Any
 
-import torch
-
-# the declarations last as long as this object
-_declared: torch.library.Library | None = None
+_declared: Any = None  # the declarations last as long as this torch.library.Library
 
 
 def import_torchvision() -> ModuleType:
@@ -33,6 +31,8 @@ def import_torchvision() -> ModuleType:
 
 def _declare_missing_operators() -> None:
     global _declared
+    import torch  # seconds, which who needs no torchvision can spare
+
     # Python has dropped the package itself after the failed import, but not its finished parts
     for module in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[module]

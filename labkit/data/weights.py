@@ -10,18 +10,20 @@
 Whatever lies under the right name is believed only if its sha256 is the known one.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from labkit.data._download import DataError, check_digest, download_once
 from labkit.data._prepare import cache_folder, data_folders, locked, say
-from labkit.data._torchvision import import_torchvision
 from labkit.errors import nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class WeightsError(DataError):
@@ -41,11 +43,13 @@ class KnownWeights:
     url: Callable[[], str] | None = None
 
 
-def load_weights(name: str) -> dict[str, Tensor]:
+def load_weights(name: str) -> "dict[str, Tensor]":
     """The tensors of the pretrained network `name` by their names in its file, on the CPU.
 
     Never uses the network. Raises `WeightsError` that names what was tried and the remedy.
     """
+    import torch  # seconds, which who only looks for them can spare
+
     known = known_weights(name)
     path, failures = _look(known)
     if path is None:
@@ -140,7 +144,10 @@ def _not_found(known: KnownWeights, failures: list[str]) -> str:
 
 
 def _resnet18_url() -> str:
-    return import_torchvision().models.ResNet18_Weights.IMAGENET1K_V1.url
+    # read, not imported: that takes seconds, and every report asks that lacks the weights
+    package = Path(find_spec("torchvision").origin).parent
+    source = (package / "models" / "resnet.py").read_text(encoding="utf-8")
+    return re.search(rf"https://[^\"']+/{re.escape(_RESNET18.file_name)}", source)[0]
 
 
 def _lite0_file() -> Path:

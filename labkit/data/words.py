@@ -24,17 +24,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from labkit.data._download import AbsentError, DataError, UnknownDataSetError, check_digest
 from labkit.data._prepare import data_folders, fixed_order, say
 from labkit.data.known import reason
 from labkit.data.sources import Status
 from labkit.errors import nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PAD, START, END, UNKNOWN = SPECIALS = range(4)
 UNKNOWN_SYMBOL = "\ufffd"  # what `Vocabulary.decode` gives for UNKNOWN
@@ -231,8 +230,8 @@ class Vocabulary:
 class Encoded(NamedTuple):
     """Pairs as int64 tensors, padded with PAD to the longest."""
 
-    phonemes: Tensor  # (N, S), without START and END
-    letters: Tensor  # (N, T), each word followed by END; a decoder is fed START + letters[:, :-1]
+    phonemes: "Tensor"  # (N, S), without START and END
+    letters: "Tensor"  # (N, T), each word followed by END; a decoder is fed START + letters[:, :-1]
 
 
 def encoded(pairs: Sequence[Pair], sources: Vocabulary, targets: Vocabulary) -> Encoded:
@@ -254,7 +253,10 @@ def encoded(pairs: Sequence[Pair], sources: Vocabulary, targets: Vocabulary) -> 
     )
 
 
-def _padded(rows: list[list[int]]) -> Tensor:
+def _padded(rows: list[list[int]]) -> "Tensor":
+    import torch  # seconds, which who asks for no tensors can spare
+    from torch.nn.utils.rnn import pad_sequence
+
     tensors = [torch.tensor(row, dtype=torch.int64) for row in rows]
     return pad_sequence(tensors, batch_first=True, padding_value=PAD)
 

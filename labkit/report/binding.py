@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from nbformat import NotebookNode
 
 from labkit import project
 from labkit.report import appendix, claims, html, published, results, verdicts
+from labkit.report.execute import Source
 from labkit.report.facts import Facts, Recorded, facts, recorded
 from labkit.report.parts import Part
 from labkit.report.published import Published
@@ -29,7 +31,6 @@ from labkit.report.typst import (
     compile_pdf,
     document,
     failure,
-    section,
 )
 from labkit.report.verdicts import Verdict
 
@@ -66,10 +67,11 @@ def bind(
     writer = _Writer(folder, bound)
 
     groups = {bound.pdf: every} | ({} if courses else {folder / f"{c}.pdf": [c] for c in every})
+    writer.convert(parts, show_code)
     for path, chosen in groups.items():
         its = [part for part in parts if part.source.course in chosen]
         pages = _pages(its, told, records, judged)
-        writer.pdf(path, its, pages, settings, profile, show_code)
+        writer.pdf(path, its, pages, settings, profile)
 
     pages = _pages(parts, told, records, judged)
     pages.pop("runs", None)  # the page lists them itself, with their curves
@@ -94,7 +96,8 @@ def bind_one(part: Part, folder: Path, profile: str) -> Bound:
     settings = project.read_yaml(project.root() / "params" / "report.yaml")
     bound = Bound(folder / part.source.course / f"{part.source.stem}.pdf")
     writer = _Writer(folder, bound)
-    writer.pdf(bound.pdf, [part], {}, settings, profile, show_code=False)
+    writer.convert([part], show_code=False)
+    writer.pdf(bound.pdf, [part], {}, settings, profile)
     writer.close()
     return bound
 
@@ -130,16 +133,29 @@ class _Writer:
     def __init__(self, folder: Path, bound: Bound):
         self.folder = folder
         self.bound = bound
-        self.sections: dict[str, Section] = {}
+        self.sections: dict[Source, Section] = {}
+        self.kept = folder / ".sections"
         self.stamps = folder / ".bound.json"
         try:
             self.made = json.loads(self.stamps.read_text())
         except (OSError, ValueError):
             self.made = {}
 
-    def pdf(self, path, parts, pages, settings, profile, show_code) -> None:
+    def convert(self, parts: Sequence[Part], show_code: bool) -> None:
+        """Make the notebooks' sections, which the whole report has and the course's own."""
+
+        def made(part: Part) -> Section:
+            options = {"show_code": show_code, "name": f"{part.source.name}/"}
+            return cached_section(part.notebook, self.kept, **options)
+
+        with ThreadPoolExecutor() as pool:  # most of it is pandoc's and Typst's work
+            self.sections |= zip(
+                (part.source for part in parts), pool.map(made, parts), strict=True
+            )
+
+    def pdf(self, path, parts, pages, settings, profile) -> None:
         started = time.perf_counter()
-        sections = list(self._sections(parts, pages, show_code))
+        sections = list(self._sections(path.stem, parts, pages))
         courses = dict.fromkeys(part.source.course for part in parts)
         titles = [settings["courses"].get(course, course) for course in courses]
         source, files = document(
@@ -199,23 +215,18 @@ class _Writer:
         state = "unchanged" if there else "written"
         self.bound.written[name] = (time.perf_counter() - started, state)
 
-    def _sections(self, parts, pages, show_code):
+    def _sections(self, pdf: str, parts, pages):
         for index, part in enumerate(parts):
             if index:
                 yield call("begin")
             if part.failure:
                 yield failure(f"{part.source.name} did not run to its end", part.failure)
-            name = f"{part.source.name}/"
-            if name not in self.sections:  # the whole report has them, and the course's own
-                self.sections[name] = cached_section(
-                    part.notebook, self.folder / "notebooks", show_code=show_code, name=name
-                )
-            yield self.sections[name]
+            yield self.sections[part.source]
         for name, notebook in pages.items():
             yield call("begin")
             if name == "runs":
                 yield APPENDIX
-            yield section(notebook, name=f"{name}/")
+            yield cached_section(notebook, self.kept / pdf, name=f"{name}/")
 
 
 def _published(courses: Iterable[str]) -> list[Published]:

@@ -150,4 +150,5 @@ def _executed(
         notebook.metadata["labkit"] = about
         project.write_whole(it.path, nbformat.writes(notebook).encode())
         it.unfinished.unlink(missing_ok=True)
+        notebook = cache.read(it.path)  # as the next call will find it
     return Part(it.source, notebook, time.perf_counter() - started, True, it.reasons)

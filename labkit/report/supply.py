@@ -62,7 +62,7 @@ class Supply:
 
 def _room(name: str):
     """Which of labkit's modules knows the set: that of images or that of words."""
-    from labkit.data import sources, words  # torch with them, which a report without data can spare
+    from labkit.data import sources, words  # half a second, which a report without data can spare
 
     return words if name in words.WORD_SETS else sources
 

@@ -97,7 +97,8 @@ def section(
 
 def cached_section(notebook: NotebookNode, folder: Path, **options) -> Section:
     """What `section` gives, kept in `folder` until notebook, options or this code change."""
-    written = json.dumps([notebook.cells, {key: str(it) for key, it in options.items()}])
+    settings = {key: str(it) for key, it in options.items()}
+    written = json.dumps([_what_is_shown(notebook), settings])
     digest = hashlib.sha256(f"{_converter()} {written}".encode()).hexdigest()
     slug = re.sub(r"\W+", "-", options.get("name", "")).strip("-") or "notebook"
     kept = folder / f"{slug}.section.json"
@@ -286,6 +287,24 @@ def _call(function: str, *values, **named) -> str:
     arguments = [_typst(value) for value in values]
     arguments += [f"{key}: {_typst(value)}" for key, value in named.items()]
     return f"#{function}({', '.join(arguments)})"
+
+
+def _what_is_shown(notebook: NotebookNode) -> list[dict]:
+    """The cells without what each execution changes: its times, its count, ids."""
+    shown = []
+    for cell in notebook.cells:
+        about = {key: it for key, it in cell.metadata.items() if key not in _OF_AN_EXECUTION}
+        outputs = [
+            {key: it for key, it in output.items() if key != "execution_count"}
+            for output in cell.get("outputs", [])
+        ]
+        attachments = cell.get("attachments", {})
+        shown.append({"source": cell.source, "metadata": about, "type": cell.cell_type})
+        shown[-1] |= {"outputs": outputs, "attachments": attachments}
+    return shown
+
+
+_OF_AN_EXECUTION = ("papermill", "execution")
 
 
 @cache

@@ -37,7 +37,7 @@ seeds: list[int] = [42]  # one run for each; the course's
 learning_rates: list[float] = [0.1, 0.01, 0.001]  # of 2.1
 learning_rate: float = 0.1  # of all else; the course: 0.01
 batch_size: int = 8
-probed_images: int = 300  # test images that are shifted in 2.4
+probed_images: int = 150  # test images that are shifted in 2.4
 shifts: list[int] = [1, 4, 8]  # pixels
 precision: str = "auto"  # bf16 where the hardware has it; or "fp32", "bf16"
 
