@@ -22,7 +22,8 @@ def page(facts: Facts, records: Mapping[str, Recorded], titles: Mapping[str, str
             "# The runs behind this report\n\n"
             "Every figure and table of runs names them by the first letters of their keys. Listed "
             "here are their settings, and where and when they were made. A setting that is not "
-            "named is unset: no weight decay, no augmentation of that kind, a constant rate. "
+            "named is unset: no weight decay, no augmentation of that kind, a constant rate; of "
+            "networks that differ, those layers are named that not all have. "
             "The complete record of a run is shown by `labkit runs show KEY`."
         )
     ]
@@ -41,7 +42,10 @@ def page(facts: Facts, records: Mapping[str, Recorded], titles: Mapping[str, str
 
 
 def _of_notebook(title: str, groups: Mapping[str, Sequence[Recorded]]) -> list[NotebookNode]:
-    settings = {name: _settings(runs[0].config) for name, runs in groups.items()}
+    configs = {name: runs[0].config for name, runs in groups.items()}
+    settings = {name: _settings(config) for name, config in configs.items()}
+    for name, layers in _own_layers(configs).items():
+        settings[name]["network"] = layers
     every = [run for runs in groups.values() for run in runs]
     shared = {
         key: value
@@ -68,6 +72,20 @@ def _of_notebook(title: str, groups: Mapping[str, Sequence[Recorded]]) -> list[N
         metadata={"labkit": about},
     )
     return [new_markdown_cell(f"## {title}"), new_code_cell(outputs=[output])]
+
+
+def _own_layers(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Of networks that differ those layers that not all have; nothing where all are the same."""
+    networks = {
+        name: config["network"]
+        for name, config in configs.items()
+        if isinstance(config["network"], list)
+    }
+    if all(layers == next(iter(networks.values())) for layers in networks.values()):
+        return {}
+    shared = set.intersection(*(set(layers) for layers in networks.values()))
+    own = {name: [it for it in layers if it not in shared] for name, layers in networks.items()}
+    return {name: f"with {' → '.join(it)}" if it else "as all have it" for name, it in own.items()}
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -51,6 +51,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 TRACEBACK_LINES = 24
 LONGEST_WHOLE_TABLE = 24  # rows; a table of more may go over pages
+LONGEST_WHOLE_TEXT = 2_000  # characters of a table; one of more may as well
 LONGEST_ENTRY = 78  # characters of a caption in the lists of figures and tables: one line
 LONGEST_ALT = 500  # characters, read aloud
 MOST_LINES, LONGEST_LINE = 400, 4_000  # of a text output: six pages
@@ -587,7 +588,7 @@ class _Writer:
             "kind": str(labkit.get("kind") or ("table" if table else "figure")),
             "provenance": str(labkit.get("provenance") or ""),
             "name": label and self.name + label,
-            "long": _plain(data.get("text/html", "")).count("<tr") > LONGEST_WHOLE_TABLE,
+            "long": _is_long(_plain(data.get("text/html", ""))),
         }
 
         def figure(caption: str, short: str, body: str) -> str:
@@ -718,6 +719,12 @@ def _shortened(text: str) -> str:
         half = MOST_LINES // 2
         lines[half:-half] = [f"… {left_out:,} lines left out …"]
     return "\n".join(lines)
+
+
+def _is_long(html: str) -> bool:
+    """Whether a table may be too high for a page."""
+    text = re.sub(r"<[^>]*>", "", html)
+    return html.count("<tr") > LONGEST_WHOLE_TABLE or len(text) > LONGEST_WHOLE_TEXT
 
 
 def _is_bare_widget(output: NotebookNode) -> bool:

@@ -53,6 +53,16 @@ def test_a_configuration_has_one_row_with_the_key_of_every_seed():
     assert about["provenance"] == "3 runs, 1 of them from committed records"
 
 
+def test_of_networks_that_differ_only_the_layers_are_named_that_not_all_have():
+    deeper = record("eeeeeeee", 0)
+    deeper.config["network"] = ["Conv2d(3, 8, 5)", "BatchNorm2d(8)", "ReLU()"]
+    shown = Shown("c/one", "figure", "F.", runs={"base": ["aaaaaaaa"], "deeper": ["eeeeeeee"]})
+    records = {run.key: run for run in (*RUNS, deeper)}
+    _, html = table(appendix.page(Facts([shown], [], []), records, {"c/one": "One"}))
+    assert "<td>base</td><td>network as all have it</td>" in html
+    assert "<td>deeper</td><td>network with BatchNorm2d(8)</td>" in html
+
+
 def test_a_notebook_without_runs_is_left_out():
     records = {run.key: run for run in RUNS}
     page = appendix.page(Facts(SHOWN, [], []), records, {"c/one": "One", "c/two": "Two"})

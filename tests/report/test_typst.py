@@ -286,6 +286,18 @@ def test_wide_table_shrinks_and_long_table_repeats_its_header():
     assert "199" in pages[-1]
 
 
+def test_a_table_of_few_rows_with_much_text_goes_over_pages():
+    """As one block it would run out of the page, its last rows one upon the other."""
+    rows = pd.DataFrame({"name": [f"row{n}" for n in range(8)], "said": ["word " * 250] * 8})
+    with pd.option_context("display.max_colwidth", None):
+        html = rows.to_html(index=False)
+    pages = pdf_of(code("", display({"text/html": html}, kind="table", caption="Much"))).pages[1:]
+    texts = [page.extract_text() for page in pages]
+    assert "row0" in texts[0]
+    assert "row7" not in texts[0]
+    assert "row7" in texts[-1]
+
+
 def test_figures_and_tables_are_numbered_through_the_whole_report():
     svg = {"image/svg+xml": SVG.format(width=900, height=3000), "text/plain": "<Figure>"}
     picture = {"image/png": png(), "text/plain": "<Figure>"}

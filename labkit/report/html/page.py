@@ -142,8 +142,9 @@ def _head(title, subtitle, authors, date, provenance, downloads) -> str:
 def _contents(entries: Sequence[Entry]) -> str:
     lines, course = [], ""
     for entry in entries:
-        if entry.course and entry.course != course:
-            lines.append(f'<li class="course">{escape(entry.course)}</li>')
+        if entry.course != course:  # without one it is of them all
+            of = entry.course or "Across the courses"
+            lines.append(f'<li class="course">{escape(of)}</li>')
         course = entry.course
         below = "".join(f'<li><a href="#{id}">{heading}</a></li>' for id, heading in entry.below)
         below = below and f"<ol>{below}</ol>"
