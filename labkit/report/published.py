@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
@@ -79,10 +80,15 @@ def published(question: str) -> dict[str, Any]:
     return values
 
 
-@cache
 def published_values() -> tuple[Published, ...]:
     """Every value of the file, in its order; UsageError names the entry that cannot be read."""
-    return tuple(_values(project.read_yaml(project.root() / FILE)))
+    path = project.root() / FILE
+    return _read(path, path.read_bytes() if path.exists() else b"")
+
+
+@cache
+def _read(path: Path, content: bytes) -> tuple[Published, ...]:
+    return tuple(_values(project.read_yaml(path)))
 
 
 def beside_published(

@@ -39,6 +39,14 @@ def test_a_changed_parameter_is_told_with_both_values(mini):
     assert cache.reasons(executed(before), inputs()) == ["parameter count: 3 → unset"]
 
 
+def test_the_sets_that_it_needs_count(mini):
+    sized = '# %% tags=["parameters"]\nsize: int = 64\n'
+    write_notebook(mini, "sized", sized, '{title: T, data: ["set-{size}"]}')
+    before = inputs("sized")
+    write_notebook(mini, "sized", sized, '{title: T, data: ["other-{size}"]}')
+    assert cache.reasons(executed(before), inputs("sized")) == ["data: set-64 → other-64"]
+
+
 @pytest.fixture
 def package(mini, tmp_path, monkeypatch):
     """A labkit of its own, whose `figures` imports `style`, and `data` nothing."""

@@ -1,4 +1,3 @@
-import os
 import threading
 
 import pytest
@@ -163,14 +162,6 @@ def test_braces_without_a_parameter_are_refused(mini, name):
         execute.find_notebook("mini/sized").data_sets({})
 
 
-def test_another_data_set_is_another_notebook(mini):
-    write_notebook(mini, "sized", SIZED, '{title: T, data: ["set-{size}"]}')
-    source = execute.find_notebook("mini/sized")
-    before = execute.cache_key(source, {})
-    write_notebook(mini, "sized", SIZED, '{title: T, data: ["other-{size}"]}')
-    assert execute.cache_key(source, {}) != before
-
-
 def test_a_type_that_is_not_built_in_is_refused(mini):
     write_notebook(mini, "typed", SIZED.replace(": int", ": Size"), "{title: T}")
     with pytest.raises(UsageError, match="parameter type 'Size' is not built in"):
@@ -283,16 +274,3 @@ def test_kernels_side_by_side_keep_to_private_sockets(mini, tmp_path):
     for thread in threads:
         thread.join()
     assert results == {n: f"ipc {n}\n" for n in range(3)}
-
-
-def test_the_cache_key_follows_source_settings_and_labkit(mini, monkeypatch, tmp_path):
-    source = one()
-    key = execute.cache_key(source, {"count": 1})
-    assert execute.cache_key(source, {"count": 1}) == key
-    assert execute.cache_key(source, {"count": 2}) != key
-    source.path.write_text(source.path.read_text() + "\n# %% [markdown]\n# A word.\n")
-    edited = execute.cache_key(source, {"count": 1})
-    assert edited != key
-    (mini / "reports/published.yaml").write_text("a: 1\n")
-    assert execute.cache_key(source, {"count": 1}) != edited
-    assert os.environ["LABKIT_ROOT"] == str(mini)

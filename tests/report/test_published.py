@@ -177,10 +177,8 @@ def file(tmp_path, monkeypatch):
     def write(values: str, head: str = "place: task 1") -> None:
         text = f"a:\n  report: A report\n  questions:\n    1:\n      {head}\n      {values}\n"
         (tmp_path / module.FILE).write_text(text)
-        published_values.cache_clear()
 
-    yield write
-    published_values.cache_clear()
+    return write
 
 
 def test_a_value_takes_the_place_and_conditions_of_its_question_unless_it_has_its_own(file):

@@ -150,10 +150,7 @@ class TestTags:
 
 def published_in(folder: Path, monkeypatch) -> tuple[Published, ...]:
     monkeypatch.setenv("LABKIT_ROOT", str(folder))
-    published_values.cache_clear()
-    values = published_values() if (folder / FILE).exists() else ()
-    published_values.cache_clear()
-    return values
+    return published_values() if (folder / FILE).exists() else ()
 
 
 @pytest.fixture(scope="module")
