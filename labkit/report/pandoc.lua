@@ -12,6 +12,7 @@ local verbatim, labels = {}, {}
 for _, tex in ipairs(job.verbatim) do verbatim[tex] = true end
 for _, label in ipairs(job.labels) do labels[label] = true end
 local formulas, pictures
+local tables = dofile(pandoc.path.join{pandoc.path.directory(arg[0]), 'tables.lua'})
 
 local function quote(text)
   return '"' .. text:gsub('\\', '\\\\'):gsub('"', '\\"') .. '"'
@@ -135,30 +136,6 @@ local function references(str)
   if #out > 0 then out:insert(pandoc.Str(rest)) return out end
 end
 
--- 'number', 'text' or nil for a cell that tells nothing about its column
-local function nature(cell)
-  local text = pandoc.utils.stringify(cell.contents):gsub('%s', '')
-  if text == '' or text == 'NaN' or text == 'None' or text:match('^[.–—…-]+$') then return nil end
-  for _, sign in ipairs{'±', '−', '–', '≈', '≥', '≤', '∞', '…'} do text = text:gsub(sign, '') end
-  text = text:gsub('^~', ''):gsub('(%d)[eE]([+-]?%d)', '%1%2')
-  return text:match('%d') and text:match('^[%d.,+%-%%()/<>]*$') and 'number' or 'text'
-end
-
--- pandas gives the names of the index a header row of their own; they fit in the row above
-local function merge_index_names(tbl)
-  local upper, lower = tbl.head.rows[#tbl.head.rows - 1], tbl.head.rows[#tbl.head.rows]
-  if not upper or #upper.cells ~= #lower.cells then return end
-  for i, cell in ipairs(lower.cells) do
-    local above = upper.cells[i]
-    local both = #cell.contents > 0 and #above.contents > 0
-    if both or above.col_span > 1 or cell.col_span > 1 then return end
-  end
-  for i, cell in ipairs(lower.cells) do
-    if #upper.cells[i].contents > 0 then cell.contents = upper.cells[i].contents end
-  end
-  tbl.head.rows:remove(#tbl.head.rows - 1)
-end
-
 local function align_columns(tbl)
   local natures, covered = {}, {}  -- covered[c]: how many more rows a spanning cell fills
   for _, body in ipairs(tbl.bodies) do
@@ -173,7 +150,7 @@ local function align_columns(tbl)
       for _, cell in ipairs(row.cells) do
         skip()
         if cell.col_span == 1 then
-          local found = nature(cell)
+          local found = tables.nature(cell)
           natures[column] = natures[column] == 'text' and 'text' or found or natures[column]
         end
         for _ = 1, cell.col_span do
@@ -224,7 +201,7 @@ local function split(tbl)
 end
 
 local function framed(tbl)
-  merge_index_names(tbl)
+  tables.merge_index_names(tbl)
   align_columns(tbl)
   tbl.classes:insert('typst:no-figure')
   for number, row in ipairs(tbl.head.rows) do

@@ -32,6 +32,7 @@ from labkit.report.fonts import fonts, missing
 
 TEMPLATE = Path(__file__).with_name("template.typ")
 PANDOC_SCRIPT = Path(__file__).with_name("pandoc.lua")
+TABLES_SCRIPT = Path(__file__).with_name("tables.lua")  # that it and html's own read
 
 HIDDEN_INPUT = {"remove_input", "remove-input", "hide-input", "parameters", "injected-parameters"}
 HIDDEN_OUTPUT = {"remove_output", "remove-output", "hide-output"}
@@ -312,7 +313,7 @@ _OF_AN_EXECUTION = ("papermill", "execution")
 def _converter() -> str:
     """What decides how a notebook is converted, beside the notebook."""
     modules = (Path(__file__).with_name(f"{name}.py") for name in ("typst", "svg", "fonts"))
-    own = (*modules, TEMPLATE, PANDOC_SCRIPT)
+    own = (*modules, TEMPLATE, PANDOC_SCRIPT, TABLES_SCRIPT)
     return hashlib.sha256(b"".join(path.read_bytes() for path in own)).hexdigest()
 
 
@@ -407,7 +408,8 @@ _MACRO = re.compile(
 )
 
 
-def _jupyter_markdown(text: str) -> str:
+def jupyter_markdown(text: str) -> str:
+    """Markdown with dollars around the environments that Jupyter renders without them."""
     return _BARE_MATH.sub(lambda m: m[0] if m["kept"] else f"$${m[0]}$$", text)
 
 
@@ -532,7 +534,7 @@ class _Writer:
 
     def markdown(self, text: str, attachments: Mapping | None = None) -> None:
         if text.strip():
-            snippet = _Snippet("markdown", _jupyter_markdown(text), attachments or {})
+            snippet = _Snippet("markdown", jupyter_markdown(text), attachments or {})
             self.add(lambda: snippet.typst, _call("printed", text), snippet)
 
     def raw(self, cell: NotebookNode) -> None:

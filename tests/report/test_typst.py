@@ -162,6 +162,7 @@ def test_formula_that_typst_refuses_does_not_take_its_cell_along(monkeypatch, tm
     script = typst.PANDOC_SCRIPT.read_text()
     assert "converted = converted\n" in script
     (tmp_path / "pandoc.lua").write_text(script.replace("converted = converted\n", misspelt, 1))
+    (tmp_path / "tables.lua").write_text(typst.TABLES_SCRIPT.read_text())  # it lies beside
     monkeypatch.setattr(typst, "PANDOC_SCRIPT", tmp_path / "pandoc.lua")
     text = text_of(r"Words **bold** with $\zeta$ and $\beta$.")
     assert r"$\zeta$" in text

@@ -1,6 +1,8 @@
 -- pandoc's side of snippets.py: reads snippets as JSON on standard input and writes the HTML of each.
 -- It is not safe to show before it is sanitised.
 
+local tables = dofile(
+  pandoc.path.join{pandoc.path.directory(arg[0]), '..', 'tables.lua'})
 local FORMATS = {
   markdown = 'commonmark+footnotes+pipe_tables+tex_math_dollars+raw_html+smart+strikeout'
     .. '+task_lists+autolink_bare_uris+gfm_auto_identifiers+alerts',
@@ -27,30 +29,6 @@ local function references(names)
   end
 end
 
--- 'number', 'text' or nil for a cell that tells nothing about its column
-local function nature(cell)
-  local text = pandoc.utils.stringify(cell.contents):gsub('%s', '')
-  if text == '' or text == 'NaN' or text == 'None' or text:match('^[.–—…-]+$') then return nil end
-  for _, sign in ipairs{'±', '−', '–', '≈', '≥', '≤', '∞', '…'} do text = text:gsub(sign, '') end
-  text = text:gsub('^~', ''):gsub('(%d)[eE]([+-]?%d)', '%1%2')
-  return text:match('%d') and text:match('^[%d.,+%-%%()/<>]*$') and 'number' or 'text'
-end
-
--- pandas gives the names of the index a header row of their own; they fit in the row above
-local function merge_index_names(tbl)
-  local upper, lower = tbl.head.rows[#tbl.head.rows - 1], tbl.head.rows[#tbl.head.rows]
-  if not upper or #upper.cells ~= #lower.cells then return end
-  for i, cell in ipairs(lower.cells) do
-    local above = upper.cells[i]
-    local both = #cell.contents > 0 and #above.contents > 0
-    if both or above.col_span > 1 or cell.col_span > 1 then return end
-  end
-  for i, cell in ipairs(lower.cells) do
-    if #upper.cells[i].contents > 0 then cell.contents = upper.cells[i].contents end
-  end
-  tbl.head.rows:remove(#tbl.head.rows - 1)
-end
-
 -- as classes, because the page allows no style attributes: columns of numbers stand right
 local function align(tbl)
   local names = {AlignLeft = 'left', AlignCenter = 'centre', AlignRight = 'number'}
@@ -65,14 +43,14 @@ local function align(tbl)
     rows:extend(body.body)
     for _, row in ipairs(body.body) do
       for i, cell in ipairs(whole(row) and row.cells or {}) do
-        found[i] = found[i] == 'text' and 'text' or nature(cell) or found[i]
+        found[i] = found[i] == 'text' and 'text' or tables.nature(cell) or found[i]
       end
     end
   end
   for _, row in ipairs(rows) do
     for i, cell in ipairs(row.cells) do
       local column = whole(row) and (given[i] or found[i])
-      local class = names[cell.alignment] or column or cell.col_span > 1 and 'centre' or nature(cell)
+      local class = names[cell.alignment] or column or cell.col_span > 1 and 'centre' or tables.nature(cell)
       if class and class ~= 'text' then cell.classes:insert(class) end
       cell.alignment = 'AlignDefault'
     end
@@ -80,7 +58,7 @@ local function align(tbl)
 end
 
 local function framed(tbl)
-  merge_index_names(tbl)
+  tables.merge_index_names(tbl)
   align(tbl)
   return pandoc.Div(tbl, {class = 'table'})
 end

@@ -22,6 +22,7 @@ from labkit.report.typst import (
     MARKUP,
     TRACEBACK_LINES,
     WIDGET,
+    jupyter_markdown,
 )
 
 
@@ -169,7 +170,7 @@ class Section:
 
     def markup(self, format: str, text: str, *, plain: str = "", **settings) -> None:
         if format == "markdown":
-            text = _BARE_MATH.sub(lambda m: m[0] if m["kept"] else f"$${m[0]}$$", text)
+            text = jupyter_markdown(text)
         elif format == "html":
             text = with_svg_as_images(text)
         settings |= {"plain": _printed(plain or text), "names": self.labels, "notebook": self}
@@ -197,15 +198,6 @@ def _printed(text: str) -> str:
 def _terminal(text: str) -> str:
     """Text with ANSI's colours as classes."""
     return CONTROL.sub("", ansi2html(text))
-
-
-# Jupyter renders these environments without dollars around them; CommonMark does not know them.
-_BARE_MATH = re.compile(
-    r"(?P<kept>^(?P<fence>`{3,}|~{3,}).*?^(?P=fence)|(?P<ticks>`+)[^`]+(?P=ticks)"
-    r"|\$\$.*?\$\$|\$[^$\n]+\$)"
-    r"|\\begin\{(?P<name>(?:align|equation|gather|multline|eqnarray|alignat)\*?)\}.*?\\end\{(?P=name)\}",
-    re.DOTALL | re.MULTILINE,
-)
 
 
 def _unlinked(heading: str) -> str:

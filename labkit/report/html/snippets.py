@@ -21,6 +21,7 @@ from pygments.util import ClassNotFound
 
 from labkit import project
 from labkit.report.html.sanitised import Place, escape, sanitised
+from labkit.report.typst import TABLES_SCRIPT
 
 PANDOC_SCRIPT = Path(__file__).with_name("pandoc.lua")
 CODE = "code in "  # and the language: the format of a cell's source
@@ -68,7 +69,8 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 def convert(snippets: Sequence[Snippet], kept: Path) -> None:
     """Fill in the snippets' HTML, from the file `kept` where they are unchanged."""
-    version = hashlib.sha256(PANDOC_SCRIPT.read_bytes()).hexdigest()
+    scripts = PANDOC_SCRIPT.read_bytes() + TABLES_SCRIPT.read_bytes()
+    version = hashlib.sha256(scripts).hexdigest()
     try:
         known = json.loads(kept.read_text(encoding="utf-8"))
         known = known["snippets"] if known["version"] == version else {}
