@@ -117,7 +117,7 @@ def _pages(
         [it for it in told.claims if it.notebook in names],
     )
     pages = {}
-    if rows := [it for it in judged if _course(it.published) in courses]:
+    if rows := [it for it in judged if it.published.course in courses]:
         pages["published"] = verdicts.page(rows)
     if its.claims:
         pages["claims"] = claims.page(its.claims)
@@ -233,11 +233,7 @@ def _published(courses: Iterable[str]) -> list[Published]:
     """What the reports of these courses print."""
     if not (project.root() / published.FILE).exists():  # a project of other courses
         return []
-    return [it for it in published.published_values() if _course(it) in courses]
-
-
-def _course(value: Published) -> str:
-    return value.question.partition("/")[0]
+    return [it for it in published.published_values() if it.course in courses]
 
 
 def _title(part: Part) -> str:

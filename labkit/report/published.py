@@ -56,6 +56,11 @@ class Published:
         """The name that it keeps: "tdt4265/2b/test_accuracy"."""
         return f"{self.question}/{self.metric}"
 
+    @property
+    def course(self) -> str:
+        """The course of its question: "tdt4265"."""
+        return self.question.partition("/")[0]
+
     def __str__(self) -> str:
         return f"{as_text(self.value)} {self.unit}".rstrip()
 
