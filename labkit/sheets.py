@@ -1,16 +1,19 @@
 """Answer sheets: a YAML file of answers in, a table of verdicts out.
 
+Students write such a sheet themselves, or the grids in a course's notebooks do (`put_answer`).
 Every answer is read as the text that stands in the file and checked by `labkit.handcalc.check`;
 nothing in a sheet is executed, and no value is turned into a number by YAML's own rules (which
 would make 49.153 of "49.153", and a date of "2024-01-01").
 """
 
+import re
 import shutil
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit import project
 from labkit.errors import UsageError
 from labkit.handcalc import Verdict, check, checking
 from labkit.handcalc.checking import form, shape_of
@@ -19,6 +22,7 @@ from labkit.handcalc.render import plain_question, working_text
 from labkit.handcalc.tasks import Choice, Expected, Task
 
 LONGEST_SHEET = 200_000  # bytes
+KEPT_HERE = "# Answers given in the notebooks. To check them all: labkit check answers.yaml"
 LONGEST_LINE = 100  # characters of a comment or a table
 
 
@@ -101,6 +105,41 @@ def read_sheet(path: Path) -> dict[str, tuple[str, int]]:
             )
         answers[name] = text_of(value), line
     return answers
+
+
+def answers_in(path: Path) -> dict[str, tuple[str, int]]:
+    """As `read_sheet`, but a sheet that is not there, or holds comments alone, has no answers."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return read_sheet(path) if any(it.strip() and not it.startswith(b"#") for it in lines) else {}
+
+
+def put_answer(path: Path, name: str, answer: str) -> None:
+    """Write the answer to one question into a sheet, which is made where there is none.
+
+    All else in it stays as it is, comments too. Raises UsageError where the sheet cannot be read.
+    """
+    answers_in(path)  # what cannot be read shall not be written to
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else [KEPT_HERE, ""]
+        first = next((i for i, it in enumerate(lines) if it.startswith(f"{name}:")), len(lines))
+        rest = lines[first + 1 :]
+        # the rows below belong to the answer, and empty lines between them
+        kept = next((i for i, it in enumerate(rest) if it and not it[0].isspace()), len(rest))
+        while kept and not rest[kept - 1].strip():
+            kept -= 1
+        lines[first:] = [*_entry(name, answer), *rest[kept:]]
+        project.write_whole(path, "\n".join([*lines, ""]).encode())
+    except OSError as error:
+        raise UsageError(
+            f"{path.name} cannot be written ({error.strerror}); the answer is not kept"
+        ) from None
+
+
+def _entry(name: str, answer: str) -> list[str]:
+    """An answer as lines of YAML: behind its name where that is safe, else below it."""
+    if not answer or re.fullmatch(r"[-+]?\w([\w .,/×+-]*\w)?", answer):
+        return [f"{name}: {answer}".rstrip()]
+    return [f"{name}: |", *(f"  {line}".rstrip() for line in answer.split("\n"))]
 
 
 def find_task(name: str) -> Task:

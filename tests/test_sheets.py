@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from labkit import sheets
+from labkit.errors import UsageError
 from labkit.handcalc.questions import QUESTIONS, course_questions
 from labkit.handcalc.render import answer_text
 
@@ -202,3 +203,58 @@ def test_a_name_that_is_nearly_right_is_recognised(labkit, name, meant):
     status, _, err = labkit("check", name, "3")
     assert status == 2
     assert f"did you mean {meant}?" in err
+
+
+class TestAnswersThatAreKept:
+    def test_a_new_sheet_is_one_that_check_reads(self, tmp_path, labkit):
+        sheet = tmp_path / "answers.yaml"
+        sheets.put_answer(sheet, "tdt4265/1c", "3")
+        sheets.put_answer(sheet, "tdt4265/1a", PUBLISHED_1A.replace("; ", "\n"))
+        status, out, _ = labkit("check", str(sheet))
+        assert status == 1
+        assert "1 of 2 right" in out
+        assert "two entries changed places" in out
+
+    def test_what_else_stands_in_the_sheet_stays(self, tmp_path):
+        sheet = tmp_path / "answers.yaml"
+        sheet.write_text(
+            "# mine\ntdt4265/1a: |\n  1 2\n\n  3 4\n\n# of 1c\ntdt4265/1c:\ntdt4265/1d: 5\n"
+        )
+        sheets.put_answer(sheet, "tdt4265/1c", "3")
+        sheets.put_answer(sheet, "tdt4265/1a", "5 6\n\n7 8")
+        assert sheet.read_text() == (
+            "# mine\ntdt4265/1a: |\n  5 6\n\n  7 8\n\n# of 1c\ntdt4265/1c: 3\ntdt4265/1d: 5\n"
+        )
+
+    def test_every_answer_of_a_template_can_be_filled_in(self, tmp_path):
+        sheet = tmp_path / "answers.yaml"
+        sheet.write_text(sheets.template("tdt4265"))
+        comments = [line for line in sheet.read_text().splitlines() if line.startswith("#")]
+        for task in course_questions("tdt4265"):
+            sheets.put_answer(sheet, task.name, answer_text(task.result))
+        assert all(it.verdict.right for it in sheets.check_sheet(sheet))
+        assert [line for line in sheet.read_text().splitlines() if line[:1] == "#"] == comments
+
+    @pytest.mark.parametrize(
+        "answer", ["a: b", "# no", "- 1", "[1", "", "'", "|", "x\n\ny", "* &a"]
+    )
+    def test_any_text_comes_back_as_it_was(self, tmp_path, answer):
+        sheet = tmp_path / "answers.yaml"
+        for text in ("before", answer):
+            sheets.put_answer(sheet, "tdt4265/1b", text)
+        sheets.put_answer(sheet, "tdt4265/1c", "3")
+        kept = sheets.answers_in(sheet)
+        assert kept["tdt4265/1b"][0].strip() == answer
+        assert kept["tdt4265/1c"][0] == "3"
+
+    def test_a_sheet_that_cannot_be_read_is_left_alone(self, tmp_path):
+        sheet = tmp_path / "answers.yaml"
+        sheet.write_text("tdt4265/1c: [1\n")
+        with pytest.raises(UsageError, match=r"answers.yaml, line \d"):
+            sheets.put_answer(sheet, "tdt4265/1c", "3")
+        assert sheet.read_text() == "tdt4265/1c: [1\n"
+
+    def test_a_folder_that_cannot_be_written_to_is_one_line(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UsageError, match="cannot be written"):
+            sheets.put_answer(tmp_path / "file" / "answers.yaml", "tdt4265/1c", "3")

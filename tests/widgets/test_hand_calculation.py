@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import pytest
 
+from labkit import progress, sheets
 from labkit.handcalc import (
     OutputSize,
     avg_pool,
@@ -16,7 +17,10 @@ from labkit.handcalc import (
     max_pool,
     question,
 )
-from labkit.widgets import NO_SIGN, answer_grid, stepper
+from labkit.handcalc.questions import QUESTIONS
+from labkit.handcalc.windows import flat
+from labkit.widgets import answer_grid, stepper
+from labkit.widgets.answer_grid import NO_SIGN
 
 IMAGE = [[2, 1, 2, 3, 1], [3, 9, 1, 1, 4], [4, 5, 0, 7, 0]]
 SOBEL = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
@@ -316,6 +320,80 @@ class TestAnswerGrid:
         shown = answer_grid(3)._repr_mimebundle_()
         assert set(shown) == {WIDGET, "text/plain"}
         assert "check([[…]], task)" in shown["text/plain"]
+
+
+class TestWhatIsKept:
+    @pytest.fixture(autouse=True)
+    def notebook(self, monkeypatch, tmp_path):
+        """As in JupyterLab, where the kernel works in the notebook's folder."""
+        monkeypatch.setattr(progress, "in_notebook", lambda: True)
+        monkeypatch.chdir(tmp_path)
+        self.sheet = tmp_path / "answers.yaml"
+
+    def again(self, name) -> list[str | None]:
+        return [cell.value for cell in answer_grid(question(name)).cells]
+
+    def test_a_matrix_half_filled_in(self):
+        grid = answer_grid(question("tdt4265/1a"))
+        values = ["-11", "", "1/2", "x", "1 234", *[""] * 10]
+        for cell, value in zip(grid.cells, values, strict=True):
+            cell.value = value
+        assert self.again("tdt4265/1a") == [*values[:4], "1_234", *values[5:]]
+        assert "tdt4265/1a: |\n  -11 ? 1/2 x 1_234\n  ? ? ? ? ?\n" in self.sheet.read_text()
+
+    @pytest.mark.parametrize("name", QUESTIONS)
+    def test_every_right_answer(self, name):
+        grid = answer_grid(question(name))
+        right = question(name).result
+        for cell, value in zip(grid.cells, flat(right), strict=True):
+            cell.value = str(value)
+        answers = [cell.value for cell in grid.cells]
+        assert self.again(name) == answers
+        (checked,) = sheets.check_sheet(self.sheet)
+        assert checked.verdict.right
+
+    def test_a_choice_and_a_number(self):
+        answer_grid(question("tdt4265/1b")).cells[0].value = "convolution"
+        answer_grid(question("tdt4265/1c")).cells[0].value = "4"
+        assert self.again("tdt4265/1b") == ["convolution"]
+        assert self.again("tdt4265/1c") == ["4"]
+
+    def test_what_somebody_wrote_in_another_notation(self):
+        self.sheet.write_text("tdt4265/1e: 254x253\ntdt4265/1b: dense\ntdt4265/1f: 1 2 3\n")
+        assert self.again("tdt4265/1e") == ["254", "253"]
+        for name in ("tdt4265/1b", "tdt4265/1f"):
+            grid = answer_grid(question(name))
+            assert not any(cell.value for cell in grid.cells)
+            assert "does not fit the cells" in grid.verdict.value
+        assert "1 2 3" in self.sheet.read_text()
+
+    def test_a_sheet_that_cannot_be_read(self):
+        self.sheet.write_text("tdt4265/1c: [1\n")
+        grid = answer_grid(question("tdt4265/1c"))
+        assert "answers.yaml, line 2" in grid.verdict.value
+        grid.cells[0].value = "3"
+        assert self.sheet.read_text() == "tdt4265/1c: [1\n"
+        grid.check_button.click()
+        assert "✓ correct" in grid.verdict.value
+
+    def test_a_task_without_a_name_or_a_report_keeps_nothing(self, monkeypatch):
+        answer_grid(3).cells[0].value = "3"
+        answer_grid(question("tdt4265/1c"), sheet=None).cells[0].value = "3"
+        monkeypatch.setattr(progress, "in_notebook", lambda: False)
+        answer_grid(question("tdt4265/1c")).cells[0].value = "3"
+        assert not self.sheet.exists()
+
+
+def test_enter_goes_to_the_next_cell_and_from_the_last_to_the_check(monkeypatch):
+    grid = answer_grid([[1, 2]])
+    focused = []
+    monkeypatch.setattr(type(grid.cells[0]), "focus", lambda cell: focused.append(cell))
+    for cell, value in zip(grid.cells, "13", strict=True):
+        cell.value = value
+        submitted = {"method": "custom", "content": {"event": "submit"}}
+        cell._handle_msg({"content": {"data": submitted}, "buffers": []})
+    assert focused == grid.cells[1:]
+    assert "✗ 1 entry differs" in grid.verdict.value
 
 
 def test_widgets_start_without_torch():
