@@ -9,7 +9,10 @@ from labkit.data import sources
 
 @dataclass(frozen=True, repr=False)
 class Split:
-    """Labelled images."""
+    """Labelled images: `images` uint8 (N, C, H, W), `labels` int64 (N,), counted from 0.
+
+    `len(split)` is N; `split.first(100)` are its first hundred.
+    """
 
     images: torch.Tensor  # uint8 (N, C, H, W)
     labels: torch.Tensor  # int64 (N,)
@@ -42,10 +45,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set with its fixed splits; `source` says in words where it came from.
+    """A data set with its fixed splits: `train`, `validation` and `test`, a `Split` each.
+
+    `name` is what `load` was asked for, `classes` are the names of the labels 0, 1, …, `source`
+    says in words where the set came from, and `fingerprint` is the sha256 of what it contains.
 
     Where `stand_in` is true, another set serves under this one's name, because this one could not
     be had: with its own `classes`, and `source` says which.
+
+        cifar10 = load("cifar10")
+        cifar10.classes[cifar10.train.labels[0]]
     """
 
     name: str
@@ -59,14 +68,16 @@ class Dataset:
 
 
 def load(name: str, *, validation_fraction: float = 0.1) -> Dataset:
-    """Return the data set `name`, fetched and prepared if it is not on this machine yet; or its
-    stand-in, without asking the network again, where `fetch` has made one (`Dataset.stand_in`).
+    """Return the data set `name`, fetched and prepared if it is not on this machine yet.
+
+    Where `fetch` has made a stand-in for it, that is returned without asking the network again
+    (`Dataset.stand_in`).
 
     Train and validation are the beginning and the end of the official training set, which is stored
-    in a fixed random order; test is the official test set, for Imagenette in such an order as well,
-    else in its own, which for CIFAR-10 is random too. A larger validation part contains every
-    smaller one. All stay memory-mapped: opening is instant, and what is never looked at is never
-    read.
+    in a fixed random order; validation is `validation_fraction` of it, from 0 to below 1. Test is
+    the official test set, for Imagenette in such an order as well, else in its own, which for
+    CIFAR-10 is random too. A larger validation part contains every smaller one. All stay
+    memory-mapped: opening is instant, and what is never looked at is never read.
 
     Raises `labkit.data.sources.DataError` if the set cannot be had or is damaged.
 

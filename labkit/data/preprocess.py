@@ -36,7 +36,7 @@ class Affine:
         return images.to(torch.float32).sub_(self.shift).div_(self.factor)
 
     def inverse(self, batch: Tensor) -> Tensor:
-        """What the network was fed → pixels in [0, 1]: (N, C, H, W) float32."""
+        """What the network was fed (`batch`) → pixels in [0, 1]: (N, C, H, W) float32."""
         return (batch * self.factor).add_(self.shift).div_(255).clamp_(0, 1)
 
     def numbers(self) -> list[list[float]]:
@@ -56,7 +56,9 @@ class Affine:
 class Whitening:
     """Uncorrelated numbers of variance (almost) 1 out of C·H·W correlated pixels.
 
-    A matrix product for each image: worth doing once to a whole set, not batch by batch.
+    Images go through (pixels − `mean`) @ `matrix`, and back through `inverse_matrix`: mean
+    (C·H·W,), matrices (C·H·W, C·H·W), of pixels in [0, 1]. A matrix product for each image: worth
+    doing once to a whole set, not batch by batch.
     """
 
     mean: Tensor  # (C·H·W,), of pixels in [0, 1]
@@ -72,7 +74,7 @@ class Whitening:
         return whitened
 
     def inverse(self, batch: Tensor) -> Tensor:
-        """What the network was fed → pixels in [0, 1]: (N, C, H, W) float32."""
+        """What the network was fed (`batch`) → pixels in [0, 1]: (N, C, H, W) float32."""
         pixels = torch.empty_like(batch)
         for part, out in zip(batch.split(CHUNK), pixels.split(CHUNK), strict=True):
             out.copy_((part.flatten(1) @ self.inverse_matrix + self.mean).view(part.shape))
@@ -133,6 +135,8 @@ def fit(
 
 def scale(images: Tensor, mean: float, std: float) -> Tensor:
     """Bytes 0…255 to (x/255 − mean)/std in float32, the preprocessing "fixed" in one call.
+
+    `images` are (N, C, H, W) uint8, `mean` and `std` one number each, for pixels in [0, 1].
 
     >>> scale(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), mean=0.5, std=0.25)
     tensor([[[[-2.,  2.]]]])

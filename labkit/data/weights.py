@@ -59,7 +59,12 @@ def load_weights(name: str) -> "dict[str, Tensor]":
 
 
 def find_weights(name: str) -> Path | None:
-    """The verified file of the weights `name`, or None; never uses the network."""
+    """The verified file of the pretrained weights `name`, or None; never uses the network.
+
+    Names are those of `labkit.models.transfer.BACKBONES`; another raises `WeightsError`.
+
+        if find_weights("resnet18") is None: ...  # `labkit data fetch` downloads them
+    """
     path, _ = _look(known_weights(name))
     return path
 

@@ -61,11 +61,13 @@ class Pair:
 
 @dataclass(frozen=True, repr=False)
 class WordSet:
-    """Words with their pronunciations, in fixed parts; `source` says in words where they came from.
+    """Words with their pronunciations: `train`, `validation` and `test`, a tuple of pairs each.
 
-    `fingerprint` is the sha256 over the pairs of the three parts, in their order. Each of `remarks`
-    names a symbol of the validation or test part that does not occur in the training part, and
-    where it is. Where `stand_in` is true, the set was loaded because another could not be had.
+    A pair has `phonemes` and the `word`. `name` is what `load_words` was asked for, `title` says in
+    a sentence what the words are, `source` where they came from. `fingerprint` is the sha256 over
+    the pairs of the three parts, in their order. Each of `remarks` names a symbol of the validation
+    or test part that does not occur in the training part, and where it is. Where `stand_in` is
+    true, the set was loaded because another could not be had.
     """
 
     name: str
@@ -84,10 +86,11 @@ class WordSet:
 
 
 def load_words(name: str, *, otherwise: str | None = None) -> WordSet:
-    """Return the words of "p2g" or "cmudict"; where they are absent, those of `otherwise`.
+    """Return the words of `name`, "p2g" or "cmudict"; where they are absent, those of `otherwise`.
 
-    Raises `AbsentError` where the set lies nowhere, `DataError` where it is damaged (then
-    `otherwise` does not serve either), and `UnknownDataSetError`.
+    Each part is a tuple of pairs (phonemes, word). Raises `AbsentError` where the set lies nowhere,
+    `DataError` where it is damaged (then `otherwise` does not serve either), and
+    `UnknownDataSetError`.
 
     >>> words = load_words("cmudict")
     >>> words

@@ -18,8 +18,14 @@ def attention_maps(
 ) -> Figure:
     """Weights (T, S) of attention, a map for each word: a row per letter, a column per phoneme.
 
-    From white for 0 to black for 1; each row adds up to 1. `phonemes` and `letters` name the axes
-    of each map, S and T of them.
+    `maps` holds one such tensor a word, drawn from white for 0 to black for 1; each row adds up to
+    1. `phonemes` and `letters` name the axes of each map, S and T of them. `columns` maps stand in
+    a row.
+
+    >>> import torch
+    >>> figure = attention_maps([torch.eye(2)], [("HH", "AY1")], [("h", "i")])
+    >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    ['HH', 'AY1']
     """
     if not maps:
         raise ValueError("there are no maps to show")

@@ -20,7 +20,10 @@ def confusion_matrix(
 ) -> Figure:
     """How often each class (row) was taken for each (column), over the test images of all `group`.
 
-    In per cent of the row (`rates`), or as counts.
+    `group` is a run or several, `classes` are the names of the labels 0, 1, … In per cent of the
+    row (`rates`), or as counts.
+
+        figures.confusion_matrix(runs["Adam"], dataset.classes)
     """
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(WIDTH * 0.75, WIDTH * 0.68))
@@ -34,10 +37,13 @@ def confusion_matrix(
 
 
 def confusion_matrices(runs: Runs, classes: Sequence[str], *, rates: bool = True) -> Figure:
-    """`confusion_matrix` of each name, side by side, two or three in a row.
+    """`confusion_matrix` of each name in `runs`, side by side, two or three in a row.
 
-    The classes are named along the outer edges alone. What is below 1 % of its row has no number.
-    Numbers and names are left out where there are so many classes that they could not be read.
+    The `classes` are named along the outer edges alone. With `rates` in per cent of the row, else
+    as counts. What is below 1 % of its row has no number. Numbers and names are left out where
+    there are so many classes that they could not be read.
+
+        figures.confusion_matrices(runs.select("base", "improved"), dataset.classes)
     """
     if not runs:
         raise ValueError("there are no runs to show")
@@ -87,8 +93,11 @@ def most_confused(
     """The most frequent mistakes over the test images of all `group`: a row for each pair.
 
     With how many images of the class were taken for the other, and which share of it that is.
-    Pairs that are as frequent stand in the order of the classes; fewer than `count` rows come where
-    there are no more mistakes.
+    `group` is a run or several, `classes` are the names of the labels. Pairs that are as frequent
+    stand in the order of the classes; fewer than `count` rows come where there are no more
+    mistakes.
+
+        figures.most_confused(runs["Adam"], dataset.classes, count=5)
     """
     counts = _counts(group)
     wrong = counts * (1 - np.eye(len(counts), dtype=counts.dtype))

@@ -18,12 +18,15 @@ def learning_curves(
 ) -> Figure:
     """Metrics during training against epochs, one panel each; a colour per name, a line per split.
 
-    Splits are "train", "validation", and what `Config.also_measure` has measured as well:
-    "measured_train", "measured_test".
+    `runs` is what `sweep` gives. `metrics` are "loss", "accuracy" or "cer". `splits` are "train",
+    "validation", and what `Config.also_measure` has measured as well: "measured_train",
+    "measured_test".
 
     Thin lines are single seeds; the thick one is their mean, as far as all of them go (a mean over
     the seeds that did not stop early would seem to turn). Training values are means over the steps
     since the validation before, taken while the weights still moved.
+
+        show(figures.learning_curves(runs, metrics=["loss"]), "The loss.", runs=runs)
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.6))
@@ -77,8 +80,11 @@ def _column(run: Run, name: str) -> pd.Series:
 def comparison(runs: Runs, metric: str, *, reference: str, title: str) -> Figure:
     """Each name's `metric` minus that of `reference`, in points of 0.01: dots per seed, bar = mean.
 
-    Seeds are paired: each dot is the difference to the reference with the same seed where there
-    is one, else to its mean.
+    `reference` is one of the names in `runs`; `title` says below the axis what is shown. Seeds are
+    paired: each dot is the difference to the reference with the same seed where there is one, else
+    to its mean.
+
+        figures.comparison(runs, "test_accuracy", reference="base", title="test accuracy (points)")
     """
     base = {run.config["seed"]: run.metrics[metric] for run in runs[reference]}
     mean = runs.mean(reference, metric)
@@ -103,7 +109,13 @@ def comparison(runs: Runs, metric: str, *, reference: str, title: str) -> Figure
 
 
 def learning_rates(found: FoundRates) -> Figure:
-    """What the learning-rate finder saw: the loss against the rate, and the rate it suggests."""
+    """What the learning-rate finder saw: the loss against the rate, and the rate it suggests.
+
+    `found` is what `find_learning_rate` gives. The rate is logarithmic, the loss in nats.
+
+        found = find_learning_rate(config, dataset)
+        figures.learning_rates(found)
+    """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH * 0.7, 2.4))
         axes = figure.subplots()

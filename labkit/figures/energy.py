@@ -30,11 +30,16 @@ STYLES = {
 def energy_landscapes(
     networks: Mapping[str, Hopfield], queries: Tensor, *, steps: int = 100
 ) -> Figure:
-    """The energy of networks with patterns (N, 2), one panel each, and where `queries` (S, 2) go.
+    """The energy of `networks` with patterns (N, 2), one panel each, and where `queries` (S, 2) go.
 
     Titles are the names of the networks. All panels share their axes and the levels of their
     contours, dark where the energy is high. Of each query the states after `steps` updates and less
     are drawn. Raises ValueError where the patterns do not lie in a plane.
+
+    >>> network = Hopfield(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), beta=4.0)
+    >>> figure = energy_landscapes({"β = 4": network}, torch.tensor([[0.5, 0.1]]))
+    >>> figure.axes[0].get_title()
+    'β = 4'
     """
     for name, network in networks.items():
         if network.patterns.shape[1] != 2:

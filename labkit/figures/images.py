@@ -24,7 +24,12 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue, after ITU
 def pictures(images: Tensor, titles: Sequence[str] = (), *, columns: int = 6) -> Figure:
     """Images in rows: (N, C, H, W) as bytes or in [0, 1], C 3 or 1; a title above each.
 
-    A title too long for its picture is broken, if it can behind an arrow →.
+    `titles` are as many as `images`, or none; `columns` stand in a row. A title too long for its
+    picture is broken, if it can behind an arrow →.
+
+    >>> figure = pictures(torch.rand(3, 3, 32, 32), ["cat", "dog", "cat → dog"])
+    >>> [panel.get_title() for panel in figure.axes][:2]
+    ['cat', 'dog']
     """
     if not len(images):
         raise ValueError("there are no pictures to show")
@@ -55,8 +60,11 @@ def heat_over_pictures(
     """Each image, as in `pictures`, and below it the same with its heat laid over.
 
     `heat` (N, H, W), of the images' size, is in [0, 1], such as `labkit.models.explain.grad_cam`
-    gives; `meaning` names it at the colour bar. Below the heat the picture is grey, so that every
-    colour is heat.
+    gives; `meaning` names it at the colour bar. `images`, `titles` and `columns` as in `pictures`.
+    Below the heat the picture is grey, so that every colour is heat.
+
+        heat = grad_cam(model, fed, classes, at="10")
+        figures.heat_over_pictures(images, heat, names)
     """
     if not len(images) or heat.shape != (len(images), *images.shape[2:]):
         raise ValueError(
@@ -95,7 +103,10 @@ def wrong_predictions(
 ) -> Figure:
     """Test images that `run` is wrong about, the surest first; titles say `class → taken for`.
 
-    `pair` asks for one confusion alone: `("cat", "dog")` for cats that were taken for dogs.
+    `dataset` is the one that it was trained on, `count` how many are shown. `pair` asks for one
+    confusion alone: `("cat", "dog")` for cats that were taken for dogs.
+
+        figures.wrong_predictions(runs["Adam"][0], load("cifar10"), count=6)
     """
     predictions, confidences = run.arrays["test_predictions"].long(), run.arrays["test_confidences"]
     test = dataset.test.first(len(predictions))
@@ -133,6 +144,9 @@ def over_picture(
     `step` pixels further. Each gets a tile with its class's name; the tiles of one class have one
     colour, the denser the larger `strength` (rows, columns), which is in [0, 1]. The places in
     `framed` are outlined, which the legend calls `frame`.
+
+        labels = model(picture[None])[0].argmax(0)  # (rows, columns)
+        figures.over_picture(picture, labels, dataset.classes, first=15.5, step=8)
     """
     if int(labels.max()) >= len(names):
         raise ValueError(f"label {int(labels.max())} has no name among the {len(names)} given")

@@ -16,9 +16,12 @@ from labkit.style import COLOURS, STYLE, WIDTH
 def filters_and_activations(filters: Tensor, maps: Tensor, titles: Sequence[str] = ()) -> Figure:
     """Filters (k, C, kh, kw), C 3 or 1, and below each the map (k, h, w) that it gives.
 
-    Each filter is scaled to its own smallest and largest weight. Each map has a scale of its own,
-    which is written below it: from black for 0 to white, and where it has negative values from
-    black for −x to white for +x, so that 0 is grey.
+    Each of `filters` is scaled to its own smallest and largest weight. Each of `maps` has a scale
+    of its own, which is written below it: from black for 0 to white, and where it has negative
+    values from black for −x to white for +x, so that 0 is grey. `titles` stand above the filters.
+
+        maps = activations(model, images, at=0)[0]  # of the first image
+        figures.filters_and_activations(model[0].weight.detach()[:8], maps[:8])
     """
     if not 0 < len(filters) == len(maps):
         raise ValueError(f"{len(filters)} filters and {len(maps)} maps; give a map for each filter")
@@ -42,7 +45,15 @@ def filters_and_activations(filters: Tensor, maps: Tensor, titles: Sequence[str]
 
 
 def feature_maps(maps: Tensor, titles: Sequence[str] = (), columns: int = 5) -> Figure:
-    """Feature maps (n, h, w) in rows; each has a scale of its own, as `filters_and_activations`."""
+    """Feature maps (n, h, w) in rows; each has a scale of its own, as `filters_and_activations`.
+
+    `titles` are as many as `maps`, or none; `columns` stand in a row.
+
+    >>> import torch
+    >>> figure = feature_maps(torch.rand(2, 4, 4), ["map 0", "map 1"])
+    >>> figure.axes[1].get_title()
+    'map 1'
+    """
     if not len(maps):
         raise ValueError("there are no maps to show")
     rows = -(-len(maps) // columns)
@@ -90,6 +101,8 @@ def receptive_fields(
     receptive field, which is framed. Each picture has a scale of its own, in space and in grey.
     `holding` has for each of them the side, in pixels, of the square around the middle that holds
     what `held` says in the legend. Titles say `layer: r, side`.
+
+        figures.receptive_fields({"random": {"conv1": gradient}}, {"random": {"conv1": 3}}, "95 %")
     """
     squares = {"theoretical field": ("-", COLOURS[1]), held: ("--", COLOURS[0])}
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):

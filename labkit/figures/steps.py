@@ -21,9 +21,13 @@ GAP = 1.6  # cells between two such matrices
 def windows(worked: Worked, at: Sequence[int] | Sequence[Sequence[int]]) -> Figure:
     """Steps of a calculation: the input with its window, the weights on it, and the result.
 
-    `at` is a position in the result as in `Worked.at`, or several, drawn one below the other. The
-    window, and the entry that comes of it, are framed; padding is in italics. Of several channels
-    each has a row. Raises ValueError where the numbers would be too small to read.
+    `worked` is what `convolve` or `max_pool` gives; `at` is a position in its result as in
+    `Worked.at`, or several, drawn one below the other. The window, and the entry that comes of it,
+    are framed; padding is in italics. Of several channels each has a row. Raises ValueError where
+    the numbers would be too small to read.
+
+    >>> from labkit.handcalc import max_pool
+    >>> figure = windows(max_pool([[1, 5], [2, 0]], 2), at=(0, 0))
     """
     plan = worked.plan
     positions = at if hasattr(at[0], "__len__") else [at]

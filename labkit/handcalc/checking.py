@@ -27,11 +27,13 @@ LONGEST_LIST = 12  # numbers that a verdict repeats
 class Verdict:
     """Whether an answer is right, and if not: which entries, and the mistake that explains them.
 
-    `wrong` are the positions of wrong entries, counted from 0 (() is the one entry of a plain
-    number). `explanations` are the mistakes that lead to the answer, the simplest first; the
-    verdict shows the first as its hint. `given` is the answer as it was read, where it fits a
-    line. `corrections` are the wrong entries as given, each with the right one, and `working()` is
-    the full solution: both only for those who ask.
+    `right` says so, `message` in words; `readable` is False where the answer could not be read.
+    `task` is what it was held against. `wrong` are the positions of wrong entries, counted from 0
+    (() is the one entry of a plain number), `grid` the entries of a matrix with the wrong ones
+    marked. `explanations` are the mistakes that lead to the answer, the simplest first; the verdict
+    shows the first as its hint. `given` is the answer as it was read, where it fits a line.
+    `corrections` are the wrong entries as given, each with the right one, and `working()` is the
+    full solution: both only for those who ask.
     """
 
     right: bool

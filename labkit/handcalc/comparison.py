@@ -30,7 +30,12 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """The layers with parameters of two networks, aligned. Shows itself (see `render.py`)."""
+    """The layers with parameters of two networks, aligned: what `compare` gives.
+
+    `first` and `second` are the two layer tables; `rows` are pairs of layers that stand in the same
+    place, one of them None where the other network has none. It shows itself as a table;
+    `records()` gives that as data.
+    """
 
     first: LayerTable
     second: LayerTable
@@ -65,7 +70,10 @@ class Comparison:
 
 
 def compare(first: LayerTable, second: LayerTable) -> Comparison:
-    """Align the layers that have parameters: by kind and width, and the rest by kind.
+    """Align the layers with parameters of two networks: by kind and width, the rest by kind.
+
+    `first` and `second` are what `layer_table` gives. Differences are the second network's numbers
+    minus the first's. Raises ValueError where neither network has parameters.
 
     >>> from labkit.handcalc import Flatten, GlobalAvgPool2d, Linear, layer_table
     >>> plain = layer_table([Flatten(), Linear(4608, 10)], (128, 6, 6))

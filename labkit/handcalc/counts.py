@@ -31,12 +31,15 @@ MOST_SUMMANDS = 8  # that stand on a line
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """The weights and biases of a layer or of several.
+    r"""The weights and biases of one layer or of several `layers` together.
 
-    With `input_shape` (of one example) layers that do not fit raise a ValueError.
+    With `input_shape` (of one example, C × H × W) layers that do not fit raise a ValueError.
 
     >>> from labkit.handcalc import Linear
-    >>> print(*ParameterCount((Linear(64, 10), Linear(10, 2))).working, sep="\\n")
+    >>> count = ParameterCount((Linear(64, 10), Linear(10, 2)))
+    >>> count.result
+    672
+    >>> print(*count.working, sep="\n")
     10·64 + 10 = 650
     2·10 + 2 = 22
     650 + 22 = 672
@@ -54,6 +57,7 @@ class ParameterCount:
 
     @property
     def result(self) -> int:
+        """How many weights and biases there are."""
         return num_parameters(self.layers)
 
     @property
@@ -76,17 +80,18 @@ class ParameterCount:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """How much of the input one output sees, after each layer that has a window.
+    r"""How much of the input one output sees, after each of `layers` that has a window.
 
-    Layers that act entry by entry are left out, and so is all from the first layer on that sees
-    the whole map (`Flatten`, global pooling). A pair (rows, columns) each where the two differ.
-    `layer_table` has the source, and what holds for residual blocks and transposed convolutions.
+    The result is a list of lengths in entries of the input, or of pairs (rows, columns) where the
+    two differ. Layers that act entry by entry are left out, and so is all from the first layer on
+    that sees the whole map (`Flatten`, global pooling). `layer_table` has the source, and what
+    holds for residual blocks and transposed convolutions.
 
     >>> from labkit.handcalc import Conv2d, MaxPool2d
     >>> field = ReceptiveField((Conv2d(3, 32, 5, padding=2), MaxPool2d(2)))
     >>> field.result
     [5, 6]
-    >>> print(*field.working, sep="\\n")
+    >>> print(*field.working, sep="\n")
     r = r′ + (k − 1)·j′, jump j = j′·s; r′ = j′ = 1 before the first layer
     r = 1 + (5 − 1)·1 = 5, jump 1·1 = 1
     r = 5 + (2 − 1)·1 = 6, jump 1·2 = 2
@@ -99,6 +104,7 @@ class ReceptiveField:
 
     @property
     def result(self) -> list[int] | list[tuple[int, int]]:
+        """The receptive field after each layer with a window, in entries of the input."""
         pairs = [
             (math.ceil(rows.span), math.ceil(columns.span)) for _, _, (rows, columns) in self._way()
         ]
@@ -165,12 +171,13 @@ def _number(number: int | Fraction) -> str:
 
 @dataclass(frozen=True)
 class FullyConnectedEquivalent:
-    """The weights of a fully connected layer in the place of a convolution, without biases.
+    r"""The weights of a fully connected layer in the place of a convolution, without biases.
 
-    Between the same input x × y × z and output x′ × y′ × z′ it has x·y·z·x′·y′·z′ of them.
+    Between the same input x × y × z and output x′ × y′ × z′ it has x·y·z·x′·y′·z′ of them. `layer`
+    is the convolution, `input_shape` is (C, H, W); ValueError where the two do not fit.
 
     >>> equivalent = FullyConnectedEquivalent(Conv2d(3, 1, 128), (3, 256, 256))
-    >>> print(*equivalent.working, sep="\\n")
+    >>> print(*equivalent.working, sep="\n")
     weights = x·y·z · x′·y′·z′
     weights = 256·256·3 · 129·129·1 = 196,608 · 16,641 = 3,271,753,728
     convolution = 1·(3·128·128) + 1 = 49,153
@@ -185,10 +192,12 @@ class FullyConnectedEquivalent:
 
     @property
     def result(self) -> int:
+        """How many weights the fully connected layer has."""
         return math.prod(self.input_shape) * math.prod(self.layer.output_shape(self.input_shape))
 
     @property
     def working(self) -> tuple[str, ...]:
+        """The relation, the numbers put into it, and what the convolution has: a line each."""
         inputs, outputs = self.input_shape, self.layer.output_shape(self.input_shape)
         products = " · ".join(
             f"{height:,}·{width:,}·{channels:,}" for channels, height, width in (inputs, outputs)

@@ -49,7 +49,9 @@ def exercises(kind: str, *, level: int = 1, seed: int = 0, count: int = 5) -> li
 
 
 def exercise_named(name: str) -> Task:
-    """The exercise of a name.
+    """The exercise of a `name`, which is kind/level/seed/number.
+
+    Raises ValueError for a name that is none.
 
     >>> exercise_named("pooling/2/7/1") == exercise("pooling", 2, seed=7, number=1)
     True

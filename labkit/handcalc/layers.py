@@ -172,11 +172,18 @@ class _Convolution(Layer):
 class Conv2d(_Convolution):
     """O filters of C/groups × kh × kw weights: O·(C/groups·kh·kw) weights and O biases.
 
-    `padding` may also be "same", "valid" or ((top, bottom), (left, right)), see `output_size`.
+    C `in_channels`, O `out_channels`; `kernel`, `stride`, `padding` and `dilation` are one number
+    for both axes or a pair (rows, columns). `padding` may also be "same", "valid" or
+    ((top, bottom), (left, right)), see `output_size`. With `groups` each filter reads C/groups of
+    the channels; without `bias` there are no biases. Arguments are in PyTorch's order.
 
-    >>> Conv2d(3, 32, 5, padding=2).counted()
-    '32·(3·5·5) + 32'
-    >>> Conv2d(3, 32, 5, padding=2).multiply_adds((3, 32, 32))  # 32·32 places of each window
+    Raises ValueError where `groups` does not divide both numbers of channels, and in `output_shape`
+    where a shape does not fit.
+
+    >>> layer = Conv2d(3, 32, 5, padding=2)
+    >>> layer.output_shape((3, 32, 32)), layer.num_parameters(), layer.counted()
+    ((32, 32, 32), 2432, '32·(3·5·5) + 32')
+    >>> layer.multiply_adds((3, 32, 32))  # 32·32 places of each window
     2457600
     """
 
@@ -221,9 +228,13 @@ class Conv2d(_Convolution):
 class ConvTranspose2d(_Convolution):
     """A transposed convolution, which enlarges: C·(O/groups·kh·kw) weights and O biases.
 
-    Every input entry is multiplied with a kernel and added to the output around its place, stride
-    by stride. An output sees only the inputs whose kernels reach it: at most ⌈k/s⌉ per axis, and
-    neighbouring outputs lie 1/s of an input entry apart.
+    C `in_channels`, O `out_channels`. Every input entry is multiplied with a `kernel` and added to
+    the output around its place, `stride` by `stride`; `padding` takes entries away at every side,
+    `output_padding` adds some at the end, `dilation` spreads the kernel. `bias` False leaves the
+    biases out. Sizes are one number, or a pair (rows, columns).
+
+    An output sees only the inputs whose kernels reach it: at most ⌈k/s⌉ per axis, and neighbouring
+    outputs lie 1/s of an input entry apart.
 
     >>> ConvTranspose2d(16, 8, 4, stride=2, padding=1).output_shape((16, 10, 10))
     (8, 20, 20)
@@ -286,8 +297,11 @@ class ConvTranspose2d(_Convolution):
 class Linear(Layer):
     """A fully connected layer: out·in weights and `out` biases.
 
-    >>> Linear(64, 10).counted()
-    '10·64 + 10'
+    From (`in_features`,) to (`out_features`,); `bias` False leaves the biases out. Maps must be
+    flattened first: `output_shape` raises ValueError on C × H × W.
+
+    >>> Linear(64, 10).counted(), Linear(64, 10).num_parameters()
+    ('10·64 + 10', 650)
     """
 
     in_features: int
@@ -363,7 +377,15 @@ class _BatchNorm(Layer):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation of features: a scale γ and a shift β for each."""
+    """Batch normalisation of features: a scale γ and a shift β for each.
+
+    `num_features` is their number; `affine` False leaves γ and β out, so that nothing is learnt.
+    `eps` is added to the variance, `momentum` is what a new batch counts in the running statistics
+    (None: their plain average).
+
+    >>> BatchNorm1d(64).output_shape((64,)), BatchNorm1d(64).counted()
+    ((64,), '2·64')
+    """
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:
@@ -380,7 +402,14 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation of maps: a scale γ and a shift β per channel."""
+    """Batch normalisation of maps: a scale γ and a shift β per channel.
+
+    `num_features` is the number of channels; the rest is as in `BatchNorm1d`: `affine`, `eps` and
+    `momentum`.
+
+    >>> BatchNorm2d(32).output_shape((32, 16, 16)), BatchNorm2d(32).num_parameters()
+    ((32, 16, 16), 64)
+    """
 
     def output_shape(self, shape: Shape) -> Shape:
         _expect(shape, channels=self.num_features, name="num_features")
@@ -421,7 +450,17 @@ class _Pool2d(Layer):
 
 @dataclass(frozen=True, repr=False)
 class MaxPool2d(_Pool2d):
-    """Max pooling; it learns nothing."""
+    """The largest entry of each window, in every map by itself; it learns nothing.
+
+    From C × H × W to C × H′ × W′, with H′ and W′ as `output_size` gives them. The `stride` is that
+    of the `kernel` unless given. `padding` (at most half the kernel) and `dilation` as in PyTorch;
+    `ceil_mode` lets a last window hang over the edge.
+
+    >>> MaxPool2d(2).output_shape((32, 32, 32))
+    (32, 16, 16)
+    >>> MaxPool2d(3, 2, ceil_mode=True).output_shape((32, 32, 32))
+    (32, 16, 16)
+    """
 
     name: ClassVar[str] = "max pooling"
     kernel: Size
@@ -433,7 +472,13 @@ class MaxPool2d(_Pool2d):
 
 @dataclass(frozen=True, repr=False)
 class AvgPool2d(_Pool2d):
-    """Average pooling; it learns nothing."""
+    """The mean of each window, in every map by itself; it learns nothing.
+
+    `kernel`, `stride`, `padding` and `ceil_mode` as in `MaxPool2d`.
+
+    >>> AvgPool2d(2).output_shape((32, 32, 32))
+    (32, 16, 16)
+    """
 
     name: ClassVar[str] = "average pooling"
     dilation: ClassVar[int] = 1
@@ -449,7 +494,7 @@ class SeesAll(Layer):
 
 @dataclass(frozen=True, repr=False)
 class AdaptiveAvgPool2d(SeesAll):
-    """Average pooling to a given size, with windows as large as that takes.
+    """Average pooling to a given `size`, with windows as large as that takes.
 
     Output i of o sees the entries from ⌊i·n/o⌋ up to ⌈(i + 1)·n/o⌉ of n.
 
@@ -476,7 +521,11 @@ class AdaptiveAvgPool2d(SeesAll):
 
 
 class GlobalAvgPool2d(SeesAll):
-    """The average of each map: C × H × W to C × 1 × 1 (torch's AdaptiveAvgPool2d(1))."""
+    """The average of each map: C × H × W to C × 1 × 1 (torch's AdaptiveAvgPool2d(1)).
+
+    >>> GlobalAvgPool2d().output_shape((128, 6, 6))
+    (128, 1, 1)
+    """
 
     def __str__(self) -> str:
         return "global average pooling"
@@ -490,7 +539,13 @@ class GlobalAvgPool2d(SeesAll):
 
 
 class Flatten(SeesAll):
-    """C × H × W to one axis of C·H·W. Together its outputs see all positions."""
+    """C × H × W to one axis of C·H·W, map after map and row after row.
+
+    Together its outputs see all positions.
+
+    >>> Flatten().output_shape((64, 4, 4))
+    (1024,)
+    """
 
     def __str__(self) -> str:
         return "flatten"
@@ -506,7 +561,11 @@ class Flatten(SeesAll):
 
 @dataclass(frozen=True, repr=False)
 class ZeroPad2d(Layer):
-    """Zeros around the map: one number for all sides, or (left, right, top, bottom)."""
+    """Zeros around the map: `padding` is one number for all sides, or (left, right, top, bottom).
+
+    >>> ZeroPad2d((1, 2, 0, 0)).output_shape((3, 32, 32))
+    (3, 32, 35)
+    """
 
     padding: int | tuple[int, int, int, int]
 
@@ -546,20 +605,28 @@ class Pointwise(Layer):
 
 
 class ReLU(Pointwise):
-    """max(0, x)."""
+    """max(0, x), entry by entry.
+
+    >>> ReLU().output_shape((32, 16, 16))
+    (32, 16, 16)
+    """
 
     name: ClassVar[str] = "ReLU"
 
 
 class ReLU6(Pointwise):
-    """min(max(0, x), 6)."""
+    """min(max(0, x), 6), entry by entry."""
 
     name: ClassVar[str] = "ReLU6"
 
 
 @dataclass(frozen=True, repr=False)
 class LeakyReLU(Pointwise):
-    """x where x > 0, else negative_slope·x."""
+    """x where x > 0, else `negative_slope`·x.
+
+    >>> str(LeakyReLU(0.1))
+    'leaky ReLU, slope 0.1'
+    """
 
     negative_slope: float = 0.01
 
@@ -568,13 +635,17 @@ class LeakyReLU(Pointwise):
 
 
 class Sigmoid(Pointwise):
-    """1/(1 + e⁻ˣ)."""
+    """1/(1 + e⁻ˣ), entry by entry.
+
+    >>> str(Sigmoid())
+    'sigmoid'
+    """
 
     name: ClassVar[str] = "sigmoid"
 
 
 class Tanh(Pointwise):
-    """(eˣ − e⁻ˣ)/(eˣ + e⁻ˣ)."""
+    """(eˣ − e⁻ˣ)/(eˣ + e⁻ˣ), entry by entry."""
 
     name: ClassVar[str] = "tanh"
 
@@ -593,7 +664,10 @@ class LogSoftmax(Pointwise):
 
 @dataclass(frozen=True, repr=False)
 class Dropout(Pointwise):
-    """In training each entry is 0 with probability p, else x/(1 − p); afterwards x."""
+    """In training each entry is 0 with probability `p`, else x/(1 − p); afterwards x.
+
+    Raises ValueError where `p` is not from 0 to 1.
+    """
 
     p: float = 0.5
 

@@ -19,9 +19,9 @@ Span = tuple[int, int]  # first and last
 def html(worked: Worked, *, at: tuple[int, ...]) -> str:
     """One step as HTML: the padded input with the window marked, its products, and the result.
 
-    `at` is the position in the result, as in `Worked.at`. Show it with `IPython.display.HTML`; it
-    follows the light or dark theme around it. Of large matrices it shows the part around the
-    window, of many channels the first.
+    `worked` is what `convolve` or `max_pool` gives, `at` the position in its result, as in
+    `Worked.at`. Show it with `IPython.display.HTML`; it follows the light or dark theme around it.
+    Of large matrices it shows the part around the window, of many channels the first.
 
     >>> from labkit.handcalc import max_pool
     >>> html(max_pool([[1, 5], [2, 0]], 2), at=(0, 0)).count('<td class="window')

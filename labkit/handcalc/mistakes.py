@@ -22,7 +22,11 @@ FEWEST_FOR_PAIRS = 3  # wrong entries; fewer are explained by some pair of mista
 
 @dataclass(frozen=True)
 class Mistake:
-    """What went wrong, as a clause ("the kernel was not flipped"), and how it goes right."""
+    """What went wrong, and how it goes right.
+
+    `name` is a clause ("the kernel was not flipped"), `remedy` a sentence that does not give the
+    answer away.
+    """
 
     name: str
     remedy: str
@@ -30,7 +34,10 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One mistake, or two together, that lead to an answer; `place` says where, if it matters."""
+    """One mistake, or two together, that lead to an answer: `mistakes`.
+
+    `place` says where, if it matters.
+    """
 
     mistakes: tuple[Mistake, ...]
     place: str = ""

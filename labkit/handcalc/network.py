@@ -53,7 +53,12 @@ class Row:
 
 @dataclass(frozen=True, repr=False)
 class LayerTable:
-    """The layers of a network in order, for one input shape. Shows itself (see `render.py`)."""
+    """The layers of a network in order, for one input shape: what `layer_table` gives.
+
+    `input_shape` is that of one example; each of `rows` has a layer's name, shapes, number of
+    parameters, multiply-adds and receptive field. It shows itself as a table; `records()` gives
+    that as data, `pandas.DataFrame(table.records())`.
+    """
 
     input_shape: Shape
     rows: tuple[Row, ...]
@@ -171,7 +176,7 @@ def _row(step: Step, before: Shape, after: Shape, seen: Windows | None) -> Row:
 
 
 def num_parameters(layers: Layer | Iterable[Layer]) -> int:
-    """The number of weights and biases of one layer, or of several together.
+    """The number of weights and biases of one layer, or of several `layers` together.
 
     >>> from labkit.handcalc import Conv2d, Linear
     >>> num_parameters(Conv2d(3, 32, 5))
@@ -184,7 +189,7 @@ def num_parameters(layers: Layer | Iterable[Layer]) -> int:
 
 
 def derivation(layer: Layer) -> str:
-    """How `num_parameters` comes about; empty for a layer without parameters.
+    """How `num_parameters` of a `layer` comes about; empty for a layer without parameters.
 
     >>> from labkit.handcalc import Conv2d
     >>> derivation(Conv2d(3, 32, 5))

@@ -28,7 +28,9 @@ SOBEL = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
 
 
 def question(name: str) -> Task:
-    """The task of a course's question: `question("tdt4265/1c")`.
+    """The task of a course's question, by its `name`: `question("tdt4265/1c")`.
+
+    An unknown name raises a ValueError that suggests the nearest.
 
     >>> question("tdt4265/1c").result
     3

@@ -23,10 +23,11 @@ WINDOWS_SHOWN = 30  # more windows than that are shown by the first three and th
 
 
 def text(thing: Worked | Window | LayerTable | Comparison, *, steps: bool | None = None) -> str:
-    """Plain text. Of a `Worked`: with every window (`steps=True`), with none, or with as many as
-    can be read (None).
+    """Plain text: the result, and of a `Worked` its windows too.
 
-    Products with zero are left out of the sums.
+    `thing` is a `Worked`, a `Window`, a `LayerTable` or a `Comparison`. With `steps` every window
+    is written out, without none, and with None as many as can be read. Products with zero are left
+    out of the sums.
 
     >>> from labkit.handcalc import convolve
     >>> print(text(convolve([[1, 2, 3], [4, 5, 6]], [[0, 1], [2, 3]])))
@@ -49,7 +50,7 @@ def text(thing: Worked | Window | LayerTable | Comparison, *, steps: bool | None
 
 
 def markdown(thing: Worked | Window | LayerTable | Comparison, *, steps: bool | None = None) -> str:
-    r"""Markdown with LaTeX, for Jupyter and for pandoc; `steps` as in `text`.
+    r"""Markdown with LaTeX, for Jupyter and for pandoc; `thing` and `steps` as in `text`.
 
     >>> from labkit.handcalc import max_pool
     >>> print(markdown(max_pool([[1, 5], [2, 0]], 2).at(0, 0)))
@@ -72,7 +73,10 @@ def markdown(thing: Worked | Window | LayerTable | Comparison, *, steps: bool | 
 
 
 def working(calculation, *, steps: bool | None = None) -> str:
-    r"""The right answer and the way to it, as Markdown; `steps` as in `text`.
+    r"""The right answer and the way to it, as Markdown with LaTeX.
+
+    `calculation` is a task, or anything with a `result`; `steps` as in `text`. Show it with
+    `IPython.display.Markdown`.
 
     >>> from labkit.handcalc import OutputSize
     >>> print(working(OutputSize(508, 2, stride=2)).splitlines()[0])
@@ -100,7 +104,13 @@ def working_text(calculation) -> str:
 
 
 def answer_text(result) -> str:
-    """A right answer as it could be written: `answer_text((254, 254))` is '254×254'."""
+    """A right answer as it could be written.
+
+    `result` is a number, a tuple (joined by ×), nested lists (a grid) or words.
+
+    >>> answer_text((254, 254)), answer_text(49153)
+    ('254×254', '49,153')
+    """
     if isinstance(result, tuple):
         return "×".join(map(plain, result))
     if isinstance(result, str):

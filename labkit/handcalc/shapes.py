@@ -74,13 +74,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class OutputSize:
-    """The size after a convolution or a pooling; the arguments are those of `output_size`.
+    r"""The size after a convolution or a pooling, with the way to it.
+
+    The arguments are those of `output_size`: `input` and `kernel` sizes, `stride`, `padding`,
+    `dilation` and `ceil_mode`, numbers for one axis or pairs (rows, columns). `result` is the size,
+    `working` the derivation line by line. A ValueError says why a window does not fit.
 
     >>> OutputSize(508, 2, stride=2).result
     254
     >>> OutputSize((32, 48), 3, padding="same").result
     (32, 48)
-    >>> print(*OutputSize(508, 2, stride=2).working, sep="\\n")
+    >>> print(*OutputSize(508, 2, stride=2).working, sep="\n")
     o = ⌊(i + 2p − k)/s⌋ + 1
     o = ⌊(508 + 2·0 − 2)/2⌋ + 1 = ⌊506/2⌋ + 1 = 253 + 1 = 254
     """
@@ -116,6 +120,7 @@ class OutputSize:
 
     @property
     def result(self) -> Size:
+        """The size: a number, or (rows, columns) where an argument is a pair."""
         sizes = tuple(axis.size for axis in self.axes)
         return sizes if len(sizes) == 2 else sizes[0]
 
@@ -135,8 +140,9 @@ class OutputSize:
 class TransposedOutputSize:
     """The size after a transposed convolution: o = (i − 1)s − 2p + d(k − 1) + e + 1.
 
-    e is `output_padding`: rows added at the end, fewer than the stride or the dilation. Numbers for
-    one axis, or pairs. Source: the notes on shape of `torch.nn.ConvTranspose2d`.
+    i is the `input` size, k `kernel`, s `stride`, p `padding`, d `dilation`, e `output_padding`:
+    rows added at the end, fewer than the stride or the dilation. Numbers for one axis, or pairs.
+    Source: the notes on shape of `torch.nn.ConvTranspose2d`.
 
     >>> TransposedOutputSize(16, 4, stride=2, padding=1).result
     32
@@ -182,11 +188,13 @@ class TransposedOutputSize:
 
     @property
     def result(self) -> Size:
+        """The size: a number, or (rows, columns) where an argument is a pair."""
         sizes = tuple((i - 1) * s - 2 * p + d * (k - 1) + e + 1 for i, k, s, p, e, d in self.axes)
         return sizes if len(sizes) == 2 else sizes[0]
 
     @property
     def working(self) -> tuple[str, ...]:
+        """The relation, and the numbers put into it: a line each."""
         lines = ["o = (i − 1)·s − 2p + d·(k − 1) + e + 1"]
         differ = len(set(self.axes)) > 1
         for name, (i, k, s, p, e, d) in zip(("rows: ", "columns: "), self.axes, strict=False):
@@ -211,6 +219,7 @@ def output_size(
 ) -> Size:
     """The number of places where a window fits: ⌊(i + 2p − d(k − 1) − 1) / s⌋ + 1.
 
+    i is the `input` size, k `kernel`, s `stride`, p `padding`, d `dilation`, all in entries.
     Numbers describe one axis and give a number; where any argument is a pair (rows, columns), the
     others hold for both axes and the answer is a pair. `padding` may also be "valid" (none), "same"
     (with stride 1: the output is as large as the input; an odd zero goes to the end, as in
@@ -218,6 +227,8 @@ def output_size(
 
     `ceil_mode` (pooling only) rounds up instead, so that a last window may hang over the edge;
     PyTorch's correction then drops that window if it would begin in the padding at the far end.
+
+    Raises ValueError where the kernel is larger than the padded input.
 
     Sources: Dumoulin & Visin (2016), arXiv:1603.07285, relationships 6 and 15; the notes on shape
     of `torch.nn.Conv2d` and `torch.nn.MaxPool2d`.
@@ -243,7 +254,10 @@ def transposed_output_size(
     output_padding: Size = 0,
     dilation: Size = 1,
 ) -> Size:
-    """The size after a transposed convolution: (i − 1)s − 2p + d(k − 1) + output_padding + 1.
+    """The size after a transposed convolution: (i − 1)s − 2p + d(k − 1) + e + 1.
+
+    i is the `input` size, k `kernel`, s `stride`, p `padding`, d `dilation`, e `output_padding`, as
+    in `TransposedOutputSize`: numbers for one axis, or pairs (rows, columns).
 
     >>> transposed_output_size(16, 4, stride=2, padding=1)
     32

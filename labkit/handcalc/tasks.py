@@ -16,7 +16,7 @@ from labkit.handcalc.counts import ParameterCount
 
 @dataclass(frozen=True)
 class Task:
-    """A question (Markdown) with a name such as "tdt4265/1c", and its calculation."""
+    """A `question` (Markdown) with a `name` such as "tdt4265/1c", and its `calculation`."""
 
     name: str
     question: str
@@ -33,7 +33,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Expected:
-    """A right answer without a way to it: a number, a tuple or nested lists."""
+    """A right answer without a way to it: `result` is a number, a tuple or nested lists.
+
+    `working` may hold lines of explanation.
+    """
 
     result: object
     working: tuple[str, ...] = ()
@@ -41,7 +44,10 @@ class Expected:
 
 @dataclass(frozen=True)
 class Choice:
-    """A right answer in words; `also` are other ways to say it, `options` what to choose from."""
+    """A right answer in words, the `result`.
+
+    `also` are other ways to say it, `options` what to choose from, `working` lines of explanation.
+    """
 
     result: str
     options: tuple[str, ...] = ()
@@ -51,7 +57,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Quotient:
-    """How many times a number of parameters is another number.
+    """How many times a number of parameters (`dividend`) is another number (`divisor`).
 
     >>> from labkit.handcalc.layers import Linear
     >>> Quotient(ParameterCount(Linear(99, 10)), 250).result
@@ -63,16 +69,18 @@ class Quotient:
 
     @property
     def result(self) -> Fraction:
+        """The exact quotient."""
         return Fraction(self.dividend.result, self.divisor)
 
     @property
     def working(self) -> tuple[str, ...]:
+        """The division with its numbers."""
         value = float(self.result)
         equal = "=" if self.result == Fraction(f"{value:.1f}") else "≈"
         return (f"{self.dividend.result:,}/{self.divisor:,} {equal} {value:.1f}",)
 
     def accepts(self, given: Given) -> bool:
-        """Exactly right, or rounded to three digits or more."""
+        """Whether the `given` number is exactly right, or rounded to three digits or more."""
         if given == self.result:
             return True
         return given > 0 and round_to(self.result, max(3, digits(given))) == Fraction(given)

@@ -39,9 +39,15 @@ MAX_AXES = 4  # filters × channels × rows × columns
 class Window:
     """One placement of the window, and how its value comes about.
 
-    `entries`, `weights` and `products` have the shape of the kernel: kh × kw, or C × kh × kw (with
-    groups: the channels that the filter reads). An entry None is left out of the value: it lies in
-    padding that does not count.
+    `position` is its index in the result, `corner` the (row, column) of its first entry in the
+    input, both counted from 0; a corner in the padding is below 0. `entries`, `weights` and
+    `products` have the shape of the kernel: kh × kw, or C × kh × kw (with groups: the channels that
+    the filter reads). An entry None is left out of the `value`: it lies in padding that does not
+    count.
+
+    The value of a convolution is the sum of the products and the `bias`; of an average it is the
+    sum of the entries over the `divisor`, of max pooling the largest entry. Weights and products
+    are None in pooling.
     """
 
     position: tuple[int, ...]  # index into the result, from 0
@@ -140,9 +146,16 @@ class Plan:
 
 @dataclass(frozen=True, repr=False)
 class Worked:
-    """A worked calculation: its result, its windows in reading order, and the relation used.
+    """A worked calculation: its `result`, and in `windows` every product on the way.
 
-    It shows itself as text and, in Jupyter, as Markdown with LaTeX (see `render.py`).
+    `convolve`, `cross_correlate`, `max_pool` and `avg_pool` make it. `operation` is the name of the
+    calculation, `input` and `kernel` are as given (None: no kernel, in pooling), `groups` and
+    `count_include_pad` as well; `plan` holds stride, padding and dilation. It shows itself as text
+    and, in Jupyter, as Markdown with LaTeX; `at` gives one window.
+
+    >>> worked = cross_correlate([[1, 2, 3], [4, 5, 6]], [[0, 1], [2, 3]])
+    >>> worked.result, worked.at(0, 1).products
+    ([[25, 31]], [[0, 3], [10, 18]])
     """
 
     operation: str  # "convolution", "cross-correlation", "max pooling" or "average pooling"
@@ -166,11 +179,14 @@ class Worked:
 
     @cached_property
     def windows(self) -> tuple[Window, ...]:
-        """Every window in reading order, with its products. Made when first asked for."""
+        """Every window in reading order, with its products; made when first asked for."""
         return tuple(self._window(*place) for place in self.plan.places())
 
     def at(self, *position: int) -> Window:
         """The window of one entry of the result, counted from 0 as in `result[row][column]`.
+
+        `position` is row and column, of several maps (map, row, column). Raises ValueError where
+        the result has no such entry.
 
         >>> max_pool([[1, 5], [2, 0]], 2).at(0, 0).value
         5
@@ -228,14 +244,18 @@ def cross_correlate(
 ) -> Worked:
     """y[r, c] = b + Σ w[i, j] · x[s·r + d·i − p, s·c + d·j − p]: the kernel as it is.
 
-    This is what deep-learning libraries call convolution (`torch.nn.functional.conv2d`;
-    Goodfellow, Bengio & Courville 2016, equation 9.6).
+    This is what deep-learning libraries call convolution (`torch.nn.functional.conv2d`; Goodfellow,
+    Bengio & Courville 2016, equation 9.6).
 
     Shapes: `x` H × W with `kernel` kh × kw, or `x` C × H × W with one filter C × kh × kw, both to
     H′ × W′; or `x` C × H × W with O filters O × C × kh × kw to O × H′ × W′ (`bias` may then be a
-    list of O numbers). Padding is with zeros, in the forms of `output_size`. With `groups` g the
-    channels and the filters are cut into g parts, and filters of O × C/g × kh × kw read the
-    channels of their own part alone.
+    list of O numbers). `stride` s and `dilation` d are one number or a pair (rows, columns).
+    `padding` p is with zeros, in the forms of `output_size`. With `groups` g the channels and the
+    filters are cut into g parts, and filters of O × C/g × kh × kw read the channels of their own
+    part alone.
+
+    Returns a `Worked`: its `result` are nested lists. Whole numbers and fractions stay exact.
+    Raises ValueError where shapes do not fit.
 
     >>> cross_correlate([[1, 2, 3], [4, 5, 6]], [[0, 1], [2, 3]]).result
     [[25, 31]]
@@ -255,8 +275,9 @@ def convolve(
 ) -> Worked:
     """The convolution of mathematics: `cross_correlate` with the kernel turned by 180°.
 
-    Rows and columns of the kernel are flipped, channels are not (Goodfellow, Bengio & Courville
-    2016, equation 9.4). Shapes as in `cross_correlate`.
+    Rows and columns of the `kernel` are flipped, channels are not (Goodfellow, Bengio & Courville
+    2016, equation 9.4). Shapes of `x` and `kernel`, and `stride`, `padding`, `dilation`, `groups`
+    and `bias`, are as in `cross_correlate`.
 
     >>> convolve([[1, 2, 3], [4, 5, 6]], [[0, 1], [2, 3]]).result
     [[11, 17]]
@@ -279,8 +300,10 @@ def max_pool(
 ) -> Worked:
     """The largest entry of each window; the stride is the kernel's size unless given.
 
-    Padding never wins, so its entries are None (`torch.nn.MaxPool2d` pads with −∞).
-    `x` is H × W, or C × H × W and pooled channel by channel.
+    `x` is H × W, or C × H × W and pooled channel by channel, to H′ × W′ as `output_size` gives
+    them. `kernel` is the size of the window; it, `stride`, `padding` and `dilation` are one number
+    or a pair (rows, columns). Padding never wins, so its entries are None (`torch.nn.MaxPool2d`
+    pads with −∞). `ceil_mode` lets a last window hang over the edge.
 
     >>> max_pool([[1, 2, 0, 4], [3, 0, 5, 1]], 2).result
     [[3, 5]]
@@ -299,9 +322,9 @@ def avg_pool(
 ) -> Worked:
     """The mean of each window, as a Fraction where the entries are exact.
 
-    The zeros of the padding count among the entries unless `count_include_pad` is False. What
-    hangs over the padded edge (`ceil_mode`) never counts (`torch.nn.AvgPool2d`).
-    `x` is H × W, or C × H × W and pooled channel by channel.
+    `x`, `kernel`, `stride`, `padding` and `ceil_mode` are as in `max_pool`. The zeros of the
+    padding count among the entries unless `count_include_pad` is False. What hangs over the padded
+    edge (`ceil_mode`) never counts (`torch.nn.AvgPool2d`).
 
     >>> avg_pool([[1, 2, 0, 4], [3, 0, 5, 1]], 2).result
     [[Fraction(3, 2), Fraction(5, 2)]]

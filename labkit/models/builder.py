@@ -95,8 +95,9 @@ _MODULES = {
 def build(network: Iterable[Layer], *, pooling_first: bool = True) -> nn.Sequential:
     """The module that computes `network`: (N, C, H, W) → (N, …), weights drawn as PyTorch does.
 
-    Where max pooling follows an activation the two are exchanged (`pooling_first`): the result is
-    the same, and the activation then has a quarter of the entries to work on.
+    `network` is a list of the layers of `labkit.handcalc`. Where max pooling follows an activation
+    the two are exchanged (`pooling_first`): the result is the same, and the activation then has a
+    quarter of the entries to work on.
 
     >>> build([layers.Conv2d(3, 8, 5), layers.ReLU(), layers.MaxPool2d(2)])
     Sequential(

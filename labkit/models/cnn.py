@@ -16,7 +16,13 @@ from labkit.handcalc.layers import (
 
 
 def tdt4265_first() -> tuple[Layer, ...]:
-    """The network of TDT4265 tasks 1g and 2 for 3×32×32 images: 390,410 parameters."""
+    """The network of TDT4265 tasks 1g and 2 for 3×32×32 images: 390,410 parameters.
+
+    >>> from labkit.handcalc import layer_table
+    >>> table = layer_table(tdt4265_first(), (3, 32, 32))
+    >>> table.num_parameters, table.output_shape
+    (390410, (10,))
+    """
     return (
         *(Conv2d(3, 32, 5, padding=2), ReLU(), MaxPool2d(2)),  # 32 × 16 × 16
         *(Conv2d(32, 64, 5, padding=2), ReLU(), MaxPool2d(2)),  # 64 × 8 × 8
@@ -36,8 +42,14 @@ def tdt4265_improved(
 ) -> tuple[Layer, ...]:
     """The network of TDT4265 task 3a for 3×32×32 images, with the parts that 3c and 3e exchange.
 
-    `kernel` is odd, padded to keep the size. The report does not say where 3e's extra convolution
-    stands; here it is a third block of 128 filters, pooled to 4 × 4 and normalised like the others.
+    `kernel` is odd, padded to keep the size; `activation` is a class of layers, such as
+    `LeakyReLU`; `batch_norm` stands before each activation. The report does not say where 3e's
+    `extra_convolution` stands; here it is a third block of 128 filters, pooled to 4 × 4 and
+    normalised like the others.
+
+    >>> from labkit.handcalc import layer_table
+    >>> layer_table(tdt4265_improved(kernel=3), (3, 32, 32)).output_shape
+    (10,)
     """
 
     def convolution(in_channels: int, out_channels: int) -> tuple[Layer, ...]:
@@ -65,9 +77,14 @@ def rdfia(
 ) -> tuple[Layer, ...]:
     """The network of the RDFIA practical for 3×32×32 images: 1,191,170 parameters.
 
-    The sheet's variants: dropout at this rate between the fully connected layers, batch
-    normalisation after each convolution, and the third pooling in ceil mode, with which images of
-    28×28 lead to the same 64 × 4 × 4.
+    The sheet's variants: `dropout` at this rate between the fully connected layers; with
+    `batch_norm` batch normalisation after each convolution; with `ceil_mode` the third pooling
+    rounds up, so that images of 28×28 lead to the same 64 × 4 × 4.
+
+    >>> from labkit.handcalc import layer_table
+    >>> table = layer_table(rdfia(), (3, 32, 32))
+    >>> table.num_parameters, table.output_shape
+    (1191170, (10,))
     """
 
     def block(in_channels: int, out_channels: int, pooling: Layer) -> tuple[Layer, ...]:
@@ -94,8 +111,14 @@ def nn_hw1(
 ) -> tuple[Layer, ...]:
     """The network of NN HW1 task 2 for Imagenette: 26,349,898 parameters at 160×160 pixels.
 
-    `batch_norm` stands before every activation; dropout, of this rate, after each pooling and after
-    the activation of the first fully connected layer, as the report describes them.
+    `image_size` is the side S of its 3×S×S images. `activation` is a class of layers, such as
+    `ReLU` or `Sigmoid`. `batch_norm` stands before every activation; `dropout`, of this rate, after
+    each pooling and after the activation of the first fully connected layer, as the report
+    describes them.
+
+    >>> from labkit.handcalc import num_parameters
+    >>> num_parameters(nn_hw1(image_size=160))
+    26349898
     """
 
     def block(layer: Layer, norm: Layer, *pooling: Layer) -> tuple[Layer, ...]:
@@ -121,11 +144,16 @@ def nn_hw1(
 def ist_hw2(
     *, batch_norm: bool = False, global_pooling: bool = False, dropout: float = 0.1
 ) -> tuple[Layer, ...]:
-    """The network of IST HW2 question 2 for 3×48×48 images: 5,340,742 parameters, or 756,742 with
-    both options.
+    """The network of IST HW2 question 2 for 3×48×48 images: 5,340,742 parameters.
 
-    `batch_norm` stands between each layer and its ReLU, also in the fully connected part, but not
-    before the outputs; `global_pooling` averages each map instead of flattening all its pixels.
+    `dropout` is a rate, after each pooling and after the first fully connected layer. `batch_norm`
+    stands between each layer and its ReLU, also in the fully connected part, but not before the
+    outputs; `global_pooling` averages each map instead of flattening all its pixels. With both the
+    network has 756,742 parameters.
+
+    >>> from labkit.handcalc import num_parameters
+    >>> num_parameters(ist_hw2()), num_parameters(ist_hw2(batch_norm=True, global_pooling=True))
+    (5340742, 756742)
     """
 
     def block(layer: Layer, norm: Layer) -> tuple[Layer, ...]:

@@ -9,10 +9,14 @@ from torch import Tensor, nn
 
 
 def activations(model: nn.Sequential, images: Tensor, at: int | str) -> Tensor:
-    """What the module at that place of `model` gives for images (N, C, H, W), in evaluation mode.
+    """What the module `at` that place of `model` gives for images (N, C, H, W), in evaluation mode.
 
     `at` counts from 0, or from −1 backwards, or is the module's name. No gradients; the model is
     left as it was. Raises ValueError where there is no such module.
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    >>> activations(model, torch.zeros(2, 3, 32, 32), at=0).shape
+    torch.Size([2, 8, 30, 30])
     """
     place = _place(model, at)
     with evaluating(model), torch.no_grad():
@@ -23,18 +27,21 @@ def grad_cam(model: nn.Sequential, images: Tensor, classes: Tensor, at: int | st
     """Where in each image the evidence for its class lies: (N, H, W), in [0, 1].
 
     The maps A_k (N, K, h, w) that the module `at` gives are added up with weights: the mean over
-    the places of how fast the logit of the class rises with them,
-    α_k = 1/(h·w) Σ_ij ∂y_c/∂A_k,ij. What is negative in the sum becomes 0; the rest is brought to
-    the images' size (bilinear) and divided by its largest value. Where nothing speaks for the class
-    all is 0.
+    the places of how fast the logit of the class rises with them, α_k = 1/(h·w) Σ_ij ∂y_c/∂A_k,ij.
+    What is negative in the sum becomes 0; the rest is brought to the images' size (bilinear) and
+    divided by its largest value. Where nothing speaks for the class all is 0.
 
-    `images` (N, C, H, W) are as the model takes them, `classes` (N,) of any choice: the predicted
+    `images` (N, C, H, W) are as the `model` takes them, `classes` (N,) of any choice: the predicted
     ones, or the right ones. In evaluation mode; the model, frozen or not, is left as it was.
 
     Raises ValueError where there is no such module, or where it gives no maps.
 
     Source: Selvaraju et al. 2017, "Grad-CAM: visual explanations from deep networks via
-    gradient-based localization", arXiv:1610.02391.
+    gradient-based localization", arXiv:1610.02391, equations 1 and 2.
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 6 * 6, 10))
+    >>> grad_cam(model, torch.rand(2, 3, 8, 8), torch.tensor([4, 7]), at=0).shape
+    torch.Size([2, 8, 8])
     """
     if classes.shape != images.shape[:1]:
         raise ValueError(

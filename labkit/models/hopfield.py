@@ -141,10 +141,11 @@ class Hopfield:
     def retrieve(
         self, queries: Tensor, *, tolerance: float = 1e-6, max_steps: int = 1000
     ) -> Retrieved:
-        """Update each query (…, D) until it moves by no more than `tolerance` times M.
+        """Update each of `queries` (…, D) until it moves by no more than `tolerance` times M.
 
-        Each stops by itself, so that what it ends in does not depend on the others. What still
-        moves after `max_steps` updates is returned where it is, as not converged.
+        Returns `state` (…, D), `steps` (…) and `converged` (…). Each query stops by itself, so that
+        what it ends in does not depend on the others. What still moves after `max_steps` updates is
+        returned where it is, as not converged.
         """
         if max_steps < 1 or not tolerance >= 0:
             raise ValueError(

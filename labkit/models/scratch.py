@@ -52,11 +52,17 @@ def conv2d(
 ) -> Tensor:
     """Cross-correlation as `torch.nn.functional.conv2d` has it: (N, C, H, W) → (N, C_out, H', W').
 
-    `weight` is (C_out, C/groups, kh, kw), `bias` (C_out,). Raises ValueError where
-    shapes do not fit.
+    `images` (N, C, H, W), `weight` (C_out, C/groups, kh, kw), `bias` (C_out,). `stride`, `padding`
+    and `dilation` are one number or a pair (rows, columns); `groups` cuts the channels into so many
+    parts, which do not see each other. Raises ValueError where shapes do not fit.
 
     Source: Chellapilla, Puri and Simard 2006, "High performance convolutional neural networks for
     document processing", where the unfolding comes from.
+
+    >>> images = torch.arange(9.0).view(1, 1, 3, 3)
+    >>> conv2d(images, torch.ones(1, 1, 2, 2))
+    tensor([[[[ 8., 12.],
+              [20., 24.]]]])
     """
     stride, padding, dilation = _pair(stride), _pair(padding), _pair(dilation)
     _check(images, weight, bias, stride, padding, dilation, groups)
@@ -77,7 +83,14 @@ def conv2d_by_loops(
     dilation: Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """The same from its definition, one output after the other: for reading, not for use."""
+    """The same as `conv2d` from its definition, one output after the other: to be read, not used.
+
+    `images`, `weight`, `bias`, `stride`, `padding`, `dilation` and `groups` are those of `conv2d`.
+
+    >>> images, weight = torch.rand(2, 4, 5, 6), torch.rand(8, 2, 3, 3)
+    >>> torch.allclose(conv2d_by_loops(images, weight, groups=2), conv2d(images, weight, groups=2))
+    True
+    """
     stride, padding, dilation = _pair(stride), _pair(padding), _pair(dilation)
     _check(images, weight, bias, stride, padding, dilation, groups)
     padded = _padded(images, padding)
@@ -101,7 +114,14 @@ def conv2d_by_loops(
 
 
 def windows(images: Tensor, kernel: Pair, stride: Pair = 1, dilation: Pair = 1) -> Tensor:
-    """Every window of each channel, as a view: (N, C, H, W) → (N, C, H', W', kh, kw)."""
+    """Every window of each channel, as a view: (N, C, H, W) → (N, C, H', W', kh, kw).
+
+    `kernel`, `stride` and `dilation` of `images` are one number or a pair (rows, columns). No
+    number is copied.
+
+    >>> windows(torch.zeros(2, 3, 8, 8), kernel=(3, 5), stride=2).shape
+    torch.Size([2, 3, 3, 2, 3, 5])
+    """
     kernel, stride, dilation = _pair(kernel), _pair(stride), _pair(dilation)
     span = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     views = images.unfold(2, span[0], stride[0]).unfold(3, span[1], stride[1])
@@ -109,14 +129,30 @@ def windows(images: Tensor, kernel: Pair, stride: Pair = 1, dilation: Pair = 1) 
 
 
 def unfolded_matrix(views: Tensor, groups: int = 1) -> Tensor:
-    """A column for each place: (N, C, H', W', kh, kw) → (N, groups, C/groups·kh·kw, H'·W')."""
+    """A column for each place: (N, C, H', W', kh, kw) → (N, groups, C/groups·kh·kw, H'·W').
+
+    `views` is what `windows` gives; `groups` is that of the convolution.
+
+    >>> unfolded_matrix(windows(torch.zeros(2, 3, 8, 8), kernel=3)).shape
+    torch.Size([2, 1, 27, 36])
+    """
     n, channels, rows, columns, kh, kw = views.shape
     taps = channels // groups * kh * kw
     return views.permute(0, 1, 4, 5, 2, 3).reshape(n, groups, taps, rows * columns)
 
 
 class Conv2d(nn.Module):
-    """A layer over `conv2d`; weights and their names as in `torch.nn.Conv2d`."""
+    """A layer over `conv2d`; arguments, weights and their names as in `torch.nn.Conv2d`.
+
+    `in_channels`, `out_channels` and `groups` are numbers of channels and of parts; `kernel_size`,
+    `stride`, `padding` and `dilation` are one number or a pair (rows, columns); without `bias`
+    nothing is added. Weights are drawn uniformly within one over the root of an output's inputs.
+    Raises ValueError where `groups` does not divide both numbers of channels.
+
+    >>> layer = Conv2d(3, 16, kernel_size=3, padding=1)
+    >>> layer(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 16, 32, 32])
+    """
 
     def __init__(
         self,
@@ -146,6 +182,7 @@ class Conv2d(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
+        """The outputs of `images`: (N, C, H, W) → (N, C_out, H', W')."""
         return conv2d(
             images,
             self.weight,
@@ -158,11 +195,18 @@ class Conv2d(nn.Module):
 
 
 def blur(images: Tensor, size: int) -> Tensor:
-    """Each channel with the binomial kernel of this size: (N, C, H, W) → (N, C, H', W').
+    """Each channel with the binomial kernel of this `size`: (N, C, H, W) → (N, C, H', W').
 
-    Nothing is padded. The kernel is the outer product of a row of Pascal's triangle with itself,
-    divided by its sum; one along the rows and then one along the columns give the same with 2·size
-    products in place of size².
+    Nothing is padded around `images`: H' = H − size + 1. The kernel is the outer product of a row
+    of Pascal's triangle with itself, divided by its sum; one along the rows and then one along the
+    columns give the same with 2·size products in place of size².
+
+    >>> spot = torch.zeros(1, 1, 5, 5)
+    >>> spot[0, 0, 2, 2] = 16
+    >>> blur(spot, size=3)
+    tensor([[[[1., 2., 1.],
+              [2., 4., 2.],
+              [1., 2., 1.]]]])
     """
     row = binomial(size).to(images)
     along = row.view(1, 1, 1, -1).expand(images.shape[1], -1, -1, -1)
@@ -174,7 +218,9 @@ def blur(images: Tensor, size: int) -> Tensor:
 
 
 def binomial(size: int) -> Tensor:
-    """A row of Pascal's triangle that adds up to one: (size,) in float64.
+    """A row of Pascal's triangle of this `size` that adds up to one: (size,) in float64.
+
+    Raises ValueError for a size below 1.
 
     >>> binomial(3)
     tensor([0.2500, 0.5000, 0.2500], dtype=torch.float64)

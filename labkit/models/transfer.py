@@ -47,8 +47,14 @@ _RESNET18_STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # channels and strid
 def resnet18(num_classes: int = 10) -> tuple[Layer, ...]:
     """ResNet-18 for 3×H×W images: 11,689,512 parameters with ImageNet's 1,000 classes.
 
+    Returns its layers; the last is a `Linear` with `num_classes` outputs.
+
     Source: He et al. (2016), Deep Residual Learning for Image Recognition, arXiv:1512.03385; the
     architecture is torchvision's, on 3×224×224.
+
+    >>> from labkit.handcalc import num_parameters
+    >>> num_parameters(resnet18(num_classes=1000))
+    11689512
     """
     layers: list[Layer] = [
         *(Conv2d(3, 64, 7, 2, 3, bias=False), BatchNorm2d(64), ReLU()),  # 64 × 112 × 112
@@ -106,14 +112,18 @@ def efficientnet_lite0(
 ) -> tuple[Layer, ...]:
     """EfficientNet-Lite0 for 3×S×S images, S = `image_size`: 4,652,008 parameters at 1,000 classes.
 
-    EfficientNet-B0 without squeeze-and-excitation and with ReLU6 in place of swish. It was trained
-    with TensorFlow's "same" padding, which depends on the image size: see `same_padding`. The
-    published one drops out 0.2 before the classifier in training; here nothing unless `dropout`
-    says so.
+    Returns its layers; the last is a `Linear` with `num_classes` outputs. EfficientNet-B0 without
+    squeeze-and-excitation and with ReLU6 in place of swish. It was trained with TensorFlow's "same"
+    padding, which depends on the image size: see `same_padding`. The published one drops out 0.2
+    before the classifier in training; here nothing unless `dropout` says so.
 
     Source: Tan & Le (2019), EfficientNet: Rethinking Model Scaling for Convolutional Neural
     Networks, arXiv:1905.11946; the lite variant and batch normalisation's eps of 0.001 are those of
     Google's code (tensorflow/tpu, models/official/efficientnet/lite).
+
+    >>> from labkit.handcalc import num_parameters
+    >>> num_parameters(efficientnet_lite0(num_classes=1000))
+    4652008
     """
     side = whole(image_size, "image_size", at_least=1)
     layers: list[Layer] = [
@@ -139,10 +149,10 @@ def efficientnet_lite0(
 
 
 def same_padding(side: int, kernel: int, stride: int) -> Padding:
-    """TensorFlow's "same" padding for a side of so many pixels: the output has ⌈side/stride⌉.
+    """TensorFlow's "same" padding for a `side` of so many pixels: the output has ⌈side/stride⌉.
 
-    It pads as little as that takes, and an odd number has its larger half behind: at stride 2 the
-    ends differ, and whether they do depends on the side.
+    It pads as little as `kernel` and `stride` take, and an odd number has its larger half behind:
+    at stride 2 the ends differ, and whether they do depends on the side.
 
     >>> same_padding(224, 3, 2), same_padding(113, 3, 2), same_padding(56, 5, 1)
     (((0, 1), (0, 1)), 1, 2)
@@ -192,7 +202,11 @@ def _lite0_names() -> Iterator[str]:
 class Backbone:
     """A pretrained network: how it is made, fed and divided, and where it comes from.
 
-    Pixels x from 0 to 1 are fed as (x − `pixel_mean`)/`pixel_std`, by channel (red, green, blue).
+    `name` is its key in `BACKBONES`; `network` makes its layers (`layers()` calls it), with the
+    side of the images where it `needs_image_size`. Pixels x from 0 to 1 are fed as
+    (x − `pixel_mean`)/`pixel_std`, by channel (red, green, blue). `names` are those of its tensors
+    in the pretrained file, and `last_stage` is the first module of the last stage. `source` is what
+    the report prints; `top1` is its published accuracy on ImageNet, from `top1_source`.
     """
 
     name: str
@@ -207,7 +221,7 @@ class Backbone:
     top1_source: str
 
     def layers(self, num_classes: int = 10, image_size: int = 224) -> tuple[Layer, ...]:
-        """Its network for so many classes and images of this side."""
+        """Its network with `num_classes` outputs for images with sides of `image_size` pixels."""
         if self.needs_image_size:
             return self.network(num_classes, image_size)
         return self.network(num_classes)
@@ -263,14 +277,16 @@ def _one_of(choices: Iterable[str], word: str, what: str) -> str:
 def load_pretrained(
     model: nn.Sequential, name: str, *, classes: Sequence[int] | None = None
 ) -> None:
-    """Copy the pretrained tensors of the backbone `name` into the module that `build` made of it.
+    """Copy the pretrained tensors of the backbone `name` into the `model` that `build` made of it.
 
     The classifier keeps its own weights, unless `classes` names as many of ImageNet's 1,000 as it
-    has outputs: each output then begins as the pretrained one for its class.
-    Parts are paired in the network's order, the tensors of a part by their kind: torchvision's file
-    has running_mean before weight, and both have the same shape. A ValueError names the first
-    tensor that does not fit, and the model is then as it was. Raises `WeightsError` where the
-    weights cannot be had.
+    has outputs: each output then begins as the pretrained one for its class. Parts are paired in
+    the network's order, the tensors of a part by their kind: torchvision's file has running_mean
+    before weight, and both have the same shape. A ValueError names the first tensor that does not
+    fit, and the model is then as it was. Raises `WeightsError` where the weights cannot be had.
+
+        model = build(BACKBONES["resnet18"].layers(num_classes=10))
+        load_pretrained(model, "resnet18")
     """
     backbone = BACKBONES[_one_of(BACKBONES, name, "backbone")]
     *parts, (place, classifier) = zip(_parts(model, backbone), backbone.names, strict=True)
@@ -365,12 +381,14 @@ def train_only(model: nn.Sequential, name: str, part: str, batch_norm: str) -> N
       batch_norm   γ and β of every batch normalisation, and the classifier
       all          everything
 
-    `batch_norm` says what becomes of the running statistics: "frozen", each batch normalisation
-    of which nothing is trained keeps its own, also in training mode, and those that are trained
-    behave as usual; "adapting", all normalise by the batch in training mode and go on averaging.
+    `batch_norm` says what becomes of the running statistics: "frozen", each batch normalisation of
+    which nothing is trained keeps its own, also in training mode, and those that are trained behave
+    as usual; "adapting", all normalise by the batch in training mode and go on averaging.
 
     Another call chooses anew. Names in `model.state_dict()` stay. An unknown word raises a
     ValueError that names the choices.
+
+        train_only(model, "resnet18", "last_stage", "frozen")
     """
     backbone = BACKBONES[_one_of(BACKBONES, name, "backbone")]
     _one_of(PARTS, part, "part")
@@ -394,10 +412,15 @@ def train_only(model: nn.Sequential, name: str, part: str, batch_norm: str) -> N
 
 
 def frozen_modules(model: nn.Sequential) -> int:
-    """How many of its first modules compute what no training changes: their outputs keep for ever.
+    """How many first modules of `model` compute what no training changes.
 
-    None of their parameters requires a gradient, no batch normalisation in them adapts in training
-    mode, and no dropout draws, whichever mode `model` is in now.
+    Their outputs keep for ever: none of their parameters requires a gradient, no batch
+    normalisation in them adapts in training mode, and no dropout draws, whichever mode `model` is
+    in now.
+
+    >>> model = nn.Sequential(nn.Linear(4, 4).requires_grad_(False), nn.ReLU(), nn.Linear(4, 2))
+    >>> frozen_modules(model)
+    2
     """
     return sum(1 for _ in takewhile(_always_the_same, model))
 

@@ -45,8 +45,9 @@ def claim(
 
     `sentence` is plain text without its full stop. `relation` is what it says of the mean of
     `metric` over the seeds of `first` against that of `second`, ">" or "<": runs of one name each,
-    or a number that `first` is to be above or below. `source` is the report that says so, such as
-    "TDT4265 A3 report, 3c"; without one the sentence is labkit's own.
+    or a number that `first` is to be above or below. `profile` is the one that the runs were made
+    in. `source` is the report that says so, such as "TDT4265 A3 report, 3c"; without one the
+    sentence is labkit's own.
 
     It is borne out or contradicted where the 95 % interval of the difference leaves out zero (see
     `Runs.difference`). One seed gives no verdict, and neither do stand-in data, runs without a seed

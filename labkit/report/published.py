@@ -77,7 +77,11 @@ def as_text(value: int | float | str | list) -> str:
 
 
 def published(question: str) -> dict[str, Any]:
-    """The values that a report prints for a question, by name: `published("tdt4265/2b")`."""
+    """The values that a report prints for a `question`, by name: `published("tdt4265/2b")`.
+
+    Shares are in 0…1, losses in nats, sizes are counts. Raises KeyError where nothing was
+    published.
+    """
     values = {it.metric: it.value for it in published_values() if it.question == question}
     if not values:
         there = ", ".join(dict.fromkeys(it.question for it in published_values()))
@@ -99,13 +103,17 @@ def _read(path: Path, content: bytes) -> tuple[Published, ...]:
 def beside_published(
     recorded: Runs, names: Mapping[str, str], *, here: Runs | None = None, profile: str = ""
 ) -> pd.DataFrame:
-    """Published values beside those measured at full scale (`recorded`).
+    """Published values beside those measured at full scale (`recorded`): a table.
 
     `names` maps a question to its name in the runs. `here` are the runs that the notebook made, in
-    `profile`: unless that is "full" too, a further column shows theirs.
+    `profile`: unless that is "full" too, a further column shows theirs. Raises ValueError for
+    `here` without a profile.
 
     Names that the runs do not hold are shown as not measured; those whose data stand in for the
     course's own are not compared. The table tells the report what was measured, in `attrs`.
+
+        recorded = full_scale(experiment)
+        beside_published(recorded, {"tdt4265/2b": "base"}, here=runs, profile=profile)
     """
     import pandas as pd  # half a second, which only a notebook needs
 

@@ -70,7 +70,10 @@ class BaseTrainer(ABC):
         of these, if it does."""
 
     def step(self, batch: Tensor, learning_rate: float | None = None) -> None:
-        """One step on the examples with these indices, at the schedule's rate or another."""
+        """One step on the examples with the indices in `batch`, at the schedule's rate or another.
+
+        `learning_rate` takes the place of the schedule's.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.steps) if learning_rate is None else learning_rate
         loss = self.loss(batch)

@@ -48,33 +48,58 @@ def _layers(value: Any) -> Any:
 
 
 class Data(Strict):
-    """Which images a run sees (all of a split for `None`, or so many of its first), and how."""
+    """Which images a run sees, and how they are scaled; a field None takes all.
+
+    - `name`: a set that `labkit.data.load` knows: "cifar10", "imagenette-160", …
+    - `validation_fraction`: the share of the training images that is kept for validation, 0 to
+      below 1.
+    - `train_images`, `validation_images`, `test_images`: so many of each split, its first.
+    - `measured_train_images`: at most so many training images are measured in the end.
+    - `preprocessing`: "fixed", "standardise", "min-max", "robust", "pca" or "zca", fitted on the
+      training images alone (`labkit.data.preprocess.fit`).
+    - `pixel_mean`, `pixel_std`: of "fixed", for pixels in [0, 1]; one number, or one a channel.
+    - `whitening_epsilon`: of "pca" and "zca", added to the variances.
+    - `image_size`: the side in pixels to which scaled images are enlarged.
+
+    >>> Data(name="digits", train_images=500)
+    Data(name='digits', train_images=500)
+    """
 
     name: str = "cifar10"
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     train_images: PositiveInt | None = None
     validation_images: PositiveInt | None = None
     test_images: PositiveInt | None = None
-    # at most so many of the training images are measured, not only trained on
     measured_train_images: PositiveInt | None = None
-    # fitted on the training images of the run, see labkit.data.preprocess.fit
     preprocessing: Literal[METHODS] = "fixed"
-    # of "fixed", for pixels in [0, 1], one number or one a channel: the TDT4265 course's
     pixel_mean: float | Several[float] = 0.5
     pixel_std: PositiveFloat | Several[PositiveFloat] = 0.25
-    whitening_epsilon: PositiveFloat = 0.01  # of "pca" and "zca", added to the variances
-    image_size: PositiveInt | None = None  # the side to which scaled images are enlarged, bilinear
+    whitening_epsilon: PositiveFloat = 0.01
+    image_size: PositiveInt | None = None
 
 
 class Augmentation(Strict):
-    """What is done to training batches; other images are at most cropped, at their centre."""
+    """What is done to training batches; other images are at most cropped, at their centre.
 
-    crop: PositiveInt | None = None  # the side of a random crop
-    crop_padding: NonNegativeInt = 0  # zeros around the image before it is cropped
-    flip: bool = False  # left to right, every second image on average
-    rotation: NonNegativeFloat = 0.0  # degrees; each image turns by up to this much either way
-    colour_jitter: NonNegativeFloat = 0.0  # brightness, contrast and saturation by a factor 1 ± it
-    mixup: NonNegativeFloat = 0.0  # α of the Beta distribution that shares are drawn from; 0: none
+    - `crop`: the side in pixels of a random crop; `crop_padding`: zeros around the image before it.
+    - `flip`: left to right, every second image on average.
+    - `rotation`: in degrees; each image turns by up to this much either way.
+    - `colour_jitter`: brightness, contrast and saturation change by a factor 1 ± it.
+    - `mixup`, `cutmix`: α of the Beta distribution from which the shares of two mixed images are
+      drawn (0: none); only one of the two.
+
+    Mixup: Zhang et al. 2018, arXiv:1710.09412. CutMix: Yun et al. 2019, arXiv:1905.04899.
+
+    >>> Augmentation(crop=32, crop_padding=4, flip=True)
+    Augmentation(crop=32, crop_padding=4, flip=True)
+    """
+
+    crop: PositiveInt | None = None
+    crop_padding: NonNegativeInt = 0
+    flip: bool = False
+    rotation: NonNegativeFloat = 0.0
+    colour_jitter: NonNegativeFloat = 0.0
+    mixup: NonNegativeFloat = 0.0
     cutmix: NonNegativeFloat = 0.0
 
     @model_validator(mode="after")
@@ -89,20 +114,35 @@ class Augmentation(Strict):
 class Pretrained(Strict):
     """Where a network starts that others have trained, and which part of it goes on learning.
 
-    See `labkit.models.transfer` for the backbones and the parts. With `batch_norm` "frozen", batch
-    normalisations of which nothing is trained keep the statistics they came with; "adapting", all
-    of them take those of the batch and go on averaging.
+    - `backbone`: "resnet18" or "efficientnet_lite0" (`labkit.models.transfer`).
+    - `trainable`: what goes on learning: "classifier", "last_stage" (with the classifier),
+      "batch_norm" (γ and β, with the classifier) or "all".
+    - `batch_norm`: "frozen", batch normalisations of which nothing is trained keep the statistics
+      they came with; "adapting", all of them take those of the batch and go on averaging.
+    - `classes`: with which of the backbone's own classes the new classifier begins; None: at
+      random.
+
+    >>> Pretrained(backbone="resnet18", trainable="last_stage")
+    Pretrained(backbone='resnet18', trainable='last_stage')
     """
 
     backbone: Literal["resnet18", "efficientnet_lite0"]
     trainable: Literal["classifier", "last_stage", "batch_norm", "all"] = "classifier"
     batch_norm: Literal["frozen", "adapting"] = "frozen"
-    # with which of the backbone's own classes the new classifier begins; None: drawn at random
     classes: Several[NonNegativeInt] | None = None
 
 
 class RunConfig(Strict):
-    """What every training run says, whatever is trained: how, for how long, from which seed."""
+    """What every training run says, whatever is trained: how, for how long, from which seed.
+
+    - `optimizer`: such as `SGD(learning_rate=0.05)`; `schedule`: such as `Cosine()`.
+    - `batch_size`: examples; `epochs`: how often every training example is seen.
+    - `validations_per_epoch`, or `validate_every` so many steps in its place.
+    - `early_stop`: stop when the oldest of so many last validations is the best of them; None:
+      never.
+    - `seed`: decides the first weights, the order of batches and what augmentation draws.
+    - `precision`: "fp32", "bf16", or "auto", which is bf16 where the hardware has it.
+    """
 
     optimizer: SerializeAsAny[InstanceOf[Optimizer]]
     schedule: SerializeAsAny[InstanceOf[Schedule]] = Constant()
@@ -117,7 +157,12 @@ class RunConfig(Strict):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
     def replace(self, changes: Mapping[str, Any] | None = None, /, **values: Any) -> Self:
-        """A copy with other values; `{"optimizer.learning_rate": 0.1}` reaches an inner field."""
+        """A copy with other values; `{"optimizer.learning_rate": 0.1}` reaches an inner field.
+
+        `changes` is such a dictionary, `values` are fields by name:
+        `config.replace(epochs=3, seed=1)`. Raises ConfigError where a field is unknown or its value
+        is not allowed.
+        """
         return _replaced(self, {**(changes or {}), **values})
 
     def to_json(self) -> dict:
@@ -126,7 +171,19 @@ class RunConfig(Strict):
 
 
 class Config(RunConfig):
-    """A run that trains a network to tell images apart.
+    """A run that trains a network to tell images apart: all that decides its result.
+
+    - `network`: a list of layers of `labkit.handcalc`, such as `tdt4265_first()`.
+    - `optimizer`, `schedule`, `batch_size`, `epochs`, `validations_per_epoch`, `validate_every`,
+      `early_stop`, `seed`, `precision`: as in every `RunConfig`.
+    - `data`: which images, a `Data`; `augmentation`: what is done to them, an `Augmentation`.
+    - `initialisation`: "default" (PyTorch's), or "kaiming-normal"; `pretrained`: a `Pretrained` in
+      its place.
+    - `label_smoothing`: the share of the label that goes to all classes, in the training loss
+      alone.
+    - `also_measure`: "train" and "test", if they are to be measured at every validation too.
+
+    A ConfigError has a line for each field that cannot be, with what is allowed.
 
     >>> from labkit.models import tdt4265_first
     >>> from labkit.training import SGD
@@ -178,7 +235,10 @@ class Config(RunConfig):
 
 
 def grid(base: RunConfig, axes: Mapping[str, Iterable[Any]]) -> dict[str, RunConfig]:
-    """Every combination of the values of some fields, by name.
+    """Every combination of the values of some fields, by name: {name: Config}.
+
+    `base` is the Config that is varied, `axes` maps a field to its values; a dot reaches an inner
+    field. Raises ConfigError for an unknown field, no values, or a value that occurs twice.
 
     >>> from labkit.models import tdt4265_first
     >>> from labkit.training import SGD
@@ -227,7 +287,14 @@ def _replaced(model: Strict, changes: Mapping[str, Any]) -> Strict:
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """`auto` is what LABKIT_DEVICE names, else the GPU where CUDA has one, else the CPU."""
+    """The device of a `name`: "cpu", "cuda", "cuda:1" or "auto".
+
+    "auto" is what LABKIT_DEVICE names, else the GPU where CUDA has one, else the CPU. Raises
+    ConfigError for another name, and for "cuda" where there is no GPU.
+
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
     if name == "auto":
         name = os.environ.get("LABKIT_DEVICE") or "auto"
     if name == "auto":

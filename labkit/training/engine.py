@@ -14,18 +14,22 @@ import torch
 
 @dataclass(frozen=True)
 class Engine:
-    """The switches.
+    """How a step is computed, never what: switches that change speed and, at most, rounding.
 
-    channels_last: images and weights with the channels innermost, which convolutions read in one
-        piece.
-    pooling_first: max pooling before the activation where the two commute (`labkit.models.build`).
-    fused_optimizer: one kernel for all parameters, where PyTorch has it.
-    keep_memory: glibc keeps freed buffers instead of giving them back to the system and fetching
-        them again, page by page, at every step. For the whole process, from then on.
-    tf32: TensorFloat-32 for float32 products on CUDA (10 bits of mantissa instead of 23).
-    deterministic: on CUDA, convolutions that give the same bits each time. Some other layers'
-        gradients (overlapping max pooling) have no such form there.
-    compile: a mode of torch.compile; "reduce-overhead" captures CUDA graphs. None: not at all.
+    - `channels_last`: images and weights with the channels innermost, which convolutions read in
+      one piece.
+    - `pooling_first`: max pooling before the activation where the two commute
+      (`labkit.models.build`).
+    - `fused_optimizer`: one kernel for all parameters, where PyTorch has it.
+    - `keep_memory`: glibc keeps freed buffers instead of giving them back to the system and
+      fetching them again, page by page, at every step. For the whole process, from then on.
+    - `tf32`: TensorFloat-32 for float32 products on CUDA (10 bits of mantissa instead of 23).
+    - `deterministic`: on CUDA, convolutions that give the same bits each time. Some other layers'
+      gradients (overlapping max pooling) have no such form there.
+    - `compile`: a mode of torch.compile; "reduce-overhead" captures CUDA graphs. None: not at all.
+
+    >>> Engine(tf32=True, deterministic=False).memory_format
+    torch.channels_last
     """
 
     channels_last: bool = True
@@ -38,7 +42,7 @@ class Engine:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Of images, activations and weights."""
+        """That of images, activations and weights."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     @contextlib.contextmanager
@@ -65,7 +69,17 @@ DEFAULT = Engine()
 
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device, engine: Engine = DEFAULT) -> Iterator[None]:
-    """A run is its seed: what this process drew before cannot reach it, nor the other way round."""
+    """Draw as a run with this `seed` does, whatever was drawn before.
+
+    A context for `device`, in which the switches of `engine` hold; afterwards PyTorch's generators
+    are as they were.
+
+    >>> with seeded(1, torch.device("cpu")):
+    ...     first = torch.rand(3)
+    >>> with seeded(1, torch.device("cpu")):
+    ...     bool((torch.rand(3) == first).all())
+    True
+    """
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(gpus), engine.applied():
         torch.manual_seed(seed)

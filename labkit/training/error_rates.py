@@ -99,11 +99,12 @@ def edits(reference: str, hypothesis: str) -> list[tuple[str, str]]:
 
 
 def mistake_kind(reference: str, hypothesis: str) -> str:
-    """Return which of `MISTAKE_KINDS` the spelling is: the first that fits.
+    """Return which of `MISTAKE_KINDS` `hypothesis` is, as a spelling of `reference`.
 
-    "capital letter" and "accent" differ in nothing else. "letter doubled or not" and "final e" are
-    one letter too many or missing; vowels are a, e, i, o, u and y, with or without an accent. "far
-    off" is more than three edits, or more than half of the letters.
+    It is the first that fits. "capital letter" and "accent" differ in nothing else. "letter doubled
+    or not" and "final e" are one letter too many or missing; vowels are a, e, i, o, u and y, with
+    or without an accent. "far off" is more than three edits, or more than half of the letters.
+    Raises ValueError where the reference is empty.
 
     >>> mistake_kind("Manitowoc", "manitowoc"), mistake_kind("surcease", "surceas")
     ('capital letter', 'final e')

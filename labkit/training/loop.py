@@ -25,10 +25,10 @@ SPLITS = ("train", "validation", "test")
 class Result:
     """What `fit` returns.
 
-    weights: the best ones, by their names in the module.
-    history: a row per validation.
-    metrics: measured with the best weights.
-    arrays: `step_loss` (steps,), and what the trainer gives with the best weights.
+    - `weights`: the best ones, by their names in the module.
+    - `history`: a row per validation, with the step, the epoch and what was measured.
+    - `metrics`: measured with the best weights; shares in 0…1, losses in nats.
+    - `arrays`: `step_loss` (steps,), and what the trainer gives with the best weights.
     """
 
     weights: dict[str, Tensor]
@@ -49,6 +49,10 @@ def fit(
 ) -> Result:
     """Train `config.network` on `dataset`; measure it with its best weights.
 
+    `device` is "auto", "cpu" or "cuda", `description` stands at the progress bar, `on_validation`
+    is called with the history so far, and `engine` changes the speed alone. Most notebooks call
+    `sweep`, which also keeps the records.
+
     Best is the lowest validation loss, of words the lowest character error rate; without a
     validation split it is the last. The final metrics (`train_…`, `validation_…`, `test_…`) are
     taken with these weights in evaluation mode, over every example of the split as the Config sizes
@@ -57,6 +61,9 @@ def fit(
     With `save_to` the state is saved there after every epoch and every minute; if a state of this
     run is there already, training goes on from it, and ends with the same bits, on the same machine
     with as many threads.
+
+        result = fit(config, load("cifar10"))
+        result.metrics["test_accuracy"], result.history[-1]["validation_loss"]
     """
     place = resolve_device(device)
     with seeded(config.seed, place, engine):

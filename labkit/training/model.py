@@ -13,7 +13,13 @@ def first_model(config: Config, *, pooling_first: bool = True) -> nn.Sequential:
 
     Its weights are drawn from PyTorch's global generator; where `config.pretrained` names a
     backbone, all but the classifier's are the backbone's (with `classes` those as well), and only
-    the chosen part asks for gradients.
+    the chosen part asks for gradients. `pooling_first` as in `labkit.models.build`.
+
+    >>> from labkit.models import tdt4265_first
+    >>> from labkit.training import SGD
+    >>> config = Config(network=tdt4265_first(), optimizer=SGD(learning_rate=0.05))
+    >>> len(first_model(config)), first_model(config)[0].weight.shape
+    (13, torch.Size([32, 3, 5, 5]))
     """
     model = build(config.network, pooling_first=pooling_first)
     if config.initialisation == "kaiming-normal":
@@ -29,6 +35,9 @@ def trained_model(config: Config, weights: Mapping[str, Tensor]) -> nn.Sequentia
 
     A run that trained on kept features recorded the weights behind them alone: those before are the
     backbone's. ValueError names a weight that does not belong here, or that is missing.
+
+        run = sweep(config)["run"][0]
+        logits = trained_model(config, run.weights)(images)  # (N, C, H, W) → (N, K)
     """
     model = first_model(config)
     missing, unknown = model.load_state_dict(weights, strict=False)

@@ -23,7 +23,13 @@ class Optimizer(Choice):
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent; momentum (Polyak 1964) as torch.optim.SGD defines it."""
+    """Stochastic gradient descent with `momentum` (Polyak 1964), as torch.optim.SGD defines it.
+
+    `learning_rate` > 0, `weight_decay` λ (∇ + λw), `nesterov`: look ahead by the momentum.
+
+    >>> SGD(learning_rate=0.05, momentum=0.9)
+    SGD(learning_rate=0.05, momentum=0.9)
+    """
 
     momentum: Fraction = 0.0
     nesterov: bool = False  # look ahead by the momentum (Nesterov 1983)
@@ -37,32 +43,62 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015, arXiv:1412.6980)."""
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980).
+
+    `learning_rate` > 0, `weight_decay` λ (∇ + λw); the rest is PyTorch's default.
+
+    >>> Adam(learning_rate=0.001)
+    Adam(learning_rate=0.001)
+    """
 
     name: Literal["Adam"] = "Adam"
 
 
 class AdamW(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101).
+
+    `learning_rate` > 0, `weight_decay`: by how much the weights shrink, apart from the gradient.
+
+    >>> AdamW(learning_rate=0.001, weight_decay=0.01)
+    AdamW(learning_rate=0.001, weight_decay=0.01)
+    """
 
     name: Literal["AdamW"] = "AdamW"
 
 
 class RMSprop(Optimizer):
-    """RMSprop (Tieleman & Hinton 2012, lecture 6.5)."""
+    """RMSprop (Tieleman & Hinton 2012, lecture 6.5), with `momentum` where it is given.
+
+    `learning_rate` > 0, `weight_decay` λ (∇ + λw); the rest is PyTorch's default.
+
+    >>> RMSprop(learning_rate=0.001)
+    RMSprop(learning_rate=0.001)
+    """
 
     momentum: Fraction = 0.0
     name: Literal["RMSprop"] = "RMSprop"
 
 
 class Adagrad(Optimizer):
-    """Adagrad (Duchi, Hazan & Singer 2011)."""
+    """Adagrad (Duchi, Hazan & Singer 2011), whose steps become smaller where gradients were large.
+
+    `learning_rate` > 0, `weight_decay` λ (∇ + λw); the rest is PyTorch's default.
+
+    >>> Adagrad(learning_rate=0.01)
+    Adagrad(learning_rate=0.01)
+    """
 
     name: Literal["Adagrad"] = "Adagrad"
 
 
 class Adadelta(Optimizer):
-    """Adadelta (Zeiler 2012, arXiv:1212.5701); its own learning rate is 1."""
+    """Adadelta (Zeiler 2012, arXiv:1212.5701); its own `learning_rate` is 1.
+
+    `weight_decay` λ is added to the gradient (∇ + λw); the rest is PyTorch's default.
+
+    >>> Adadelta()
+    Adadelta()
+    """
 
     learning_rate: PositiveFloat = 1.0
     name: Literal["Adadelta"] = "Adadelta"

@@ -21,7 +21,11 @@ DIVERGED = 4.0  # times the lowest loss
 
 @dataclass(frozen=True)
 class FoundRates:
-    """`table` has a row per step: `learning_rate`, `loss`, `smoothed_loss`."""
+    """What the learning-rate finder saw: a `table` with a row per step.
+
+    Its columns are `learning_rate`, `loss` and `smoothed_loss` (nats).
+    `labkit.figures.learning_rates` draws it.
+    """
 
     table: pd.DataFrame
 
@@ -42,8 +46,14 @@ def find_learning_rate(
 ) -> FoundRates:
     """Raise the rate from `lowest` to `highest` in equal factors, one a step, and watch the loss.
 
-    Ends early when the loss is four times the lowest so far, or no number. The Config's own rate
-    and schedule do not matter.
+    The `steps` are those of a run of `config` on `dataset`, on its `device`; the weights are thrown
+    away. Ends early when the loss is four times the lowest so far, or no number. The Config's own
+    rate and schedule do not matter. Raises ConfigError unless 0 < lowest < highest and steps ≥ 2.
+
+        found = find_learning_rate(config, load("cifar10"))
+        config.replace({"optimizer.learning_rate": found.suggested})
+
+    Source: Smith 2017, arXiv:1506.01186, section 3.3.
     """
     if not 0 < lowest < highest or steps < 2:
         raise ConfigError(

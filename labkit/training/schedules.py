@@ -17,18 +17,25 @@ class Schedule(Choice):
     """One of the subclasses is chosen."""
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """The factor at `step` (the first is 0) of `total_steps`; 1 where nothing else is said."""
+        """By what the learning rate is multiplied at `step` (the first is 0) of `total_steps`.
+
+        An epoch has `steps_per_epoch` of them.
+        """
         return 1.0
 
 
 class Constant(Schedule):
-    """The same rate throughout."""
+    """The same learning rate throughout."""
 
     name: Literal["Constant"] = "Constant"
 
 
 class Exponential(Schedule):
-    """Multiplied by `decay` after every epoch."""
+    """The learning rate multiplied by `decay` after every epoch.
+
+    >>> Exponential(decay=0.95).factor(step=200, steps_per_epoch=100, total_steps=1000)
+    0.9025
+    """
 
     decay: Factor
     name: Literal["Exponential"] = "Exponential"
@@ -38,7 +45,11 @@ class Exponential(Schedule):
 
 
 class Step(Schedule):
-    """Multiplied by `decay` after every `every` epochs."""
+    """The learning rate multiplied by `decay` after every `every` epochs.
+
+    >>> Step(every=2, decay=0.1).factor(step=200, steps_per_epoch=100, total_steps=1000)
+    0.1
+    """
 
     every: PositiveInt
     decay: Factor = 0.1
@@ -49,7 +60,11 @@ class Step(Schedule):
 
 
 class Cosine(Schedule):
-    """Half a cosine from 1 to `final` over the run (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
+    """Half a cosine from 1 to `final` over the run (Loshchilov & Hutter 2017, arXiv:1608.03983).
+
+    >>> Cosine().factor(step=500, steps_per_epoch=100, total_steps=1000)
+    0.5
+    """
 
     final: Annotated[float, Field(ge=0, le=1)] = 0.0
     name: Literal["Cosine"] = "Cosine"
@@ -61,8 +76,12 @@ class Cosine(Schedule):
 class OneCycle(Schedule):
     """Up from 1/`start` to 1 over the first part of the run, then down to 1/(`start`·`end`).
 
-    Smith & Topin 2018, arXiv:1708.07120, with half cosines, as PyTorch's OneCycleLR has it; the
-    Config's learning rate is the highest, momentum stays as it is.
+    `warmup` is the share of the steps that go up. Smith & Topin 2018, arXiv:1708.07120, with half
+    cosines, as PyTorch's OneCycleLR has it; the Config's learning rate is the highest, momentum
+    stays as it is.
+
+    >>> OneCycle(warmup=0.3).factor(step=299, steps_per_epoch=100, total_steps=1000)
+    1.0
     """
 
     warmup: Annotated[float, Field(gt=0, lt=1)] = 0.3

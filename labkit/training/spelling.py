@@ -34,7 +34,14 @@ Probability = Annotated[float, Field(gt=0, le=1)]
 
 
 class Words(Strict):
-    """Which words a run sees: all of a part for `None`, or so many of its first."""
+    """Which words a run sees; a field None takes all of its part.
+
+    `name` is "p2g" or "cmudict"; `train_words`, `validation_words` and `test_words` take so many of
+    each part, its first.
+
+    >>> Words(name="cmudict", train_words=1000)
+    Words(train_words=1000)
+    """
 
     name: Literal["p2g", "cmudict"] = "cmudict"
     train_words: PositiveInt | None = None
@@ -43,7 +50,14 @@ class Words(Strict):
 
 
 class EncoderDecoder(Strict):
-    """The sizes of a `labkit.models.seq2seq.Seq2Seq`."""
+    """The sizes of a `labkit.models.seq2seq.Seq2Seq`.
+
+    `hidden_size` is that of the decoder and of all embeddings, and even: the encoder has a half for
+    each direction. `dropout` is a rate; `attention` is Bahdanau's, or none.
+
+    >>> EncoderDecoder(hidden_size=64, attention=True)
+    EncoderDecoder(hidden_size=64, attention=True)
+    """
 
     hidden_size: PositiveInt = 128  # of the decoder and all embeddings; the encoder has two halves
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -60,6 +74,12 @@ class EncoderDecoder(Strict):
 
 class SpellingConfig(RunConfig):
     """A run that trains a network to spell words from their phonemes.
+
+    - `network`: an `EncoderDecoder`; `data`: which words, a `Words`.
+    - `optimizer`, `schedule`, `batch_size`, `epochs`, `validations_per_epoch`, `validate_every`,
+      `early_stop`, `seed`: as in every `RunConfig`.
+    - `beam_width`: spell the test words with such a beam, too.
+    - `nucleus`: values of p to draw spellings for, `samples` of each word.
 
     The weights of the lowest validation character error rate (spelled greedily) are kept.
 
@@ -109,7 +129,11 @@ class Part:
 
 
 class SpellingTrainer(BaseTrainer):
-    """A Seq2Seq, its optimizer and the words on one device."""
+    """A Seq2Seq, its optimizer and the words on one `device`.
+
+    `config` is a `SpellingConfig`, `dataset` what `load_words` gives, `engine` how steps are
+    computed. `fit` makes one; by hand it is for looking at batches and at what the network spells.
+    """
 
     best_by = shown = "validation_cer"
 
@@ -145,8 +169,10 @@ class SpellingTrainer(BaseTrainer):
         self._begin(model)
 
     def loss(self, batch: Tensor) -> Tensor:
-        """The mean cross-entropy (nats) of the letters of these words, END included, times the
-        batch's `weight`: ()."""
+        """The mean cross-entropy (nats) per letter of these words, times the batch's weight: ().
+
+        `batch` holds indices of training words (n,); END counts as a letter.
+        """
         logits, letters = self._taught(self.train, batch, self._forward)
         loss = F.cross_entropy(logits, letters)
         self.meter.add(logits, letters, loss)
@@ -172,10 +198,10 @@ class SpellingTrainer(BaseTrainer):
         return (batches[place] for place in torch.randperm(len(batches), generator=order))
 
     def validate(self) -> dict[str, float]:
-        """Loss and accuracy per letter with the right letters fed in, and the error rates of what
-        the network spells by itself.
+        """Loss and accuracy per letter, with the right letters fed in, and error rates, without.
 
         Training values are means over the steps, taken in training mode while the weights moved.
+        The error rates are those of what the network spells by itself.
         """
         running, self.meter = self.meter.result(), Meter(self.num_classes, self.device)
         taught = self._taught_metrics(self.validation, "validation")
@@ -215,8 +241,10 @@ class SpellingTrainer(BaseTrainer):
         return metrics, arrays
 
     def letter_ids(self, part: Part, *, beam_width: int | None = None) -> Tensor:
-        """What the network makes of the phonemes of `part`, greedily or with a beam, as ids: (N,
-        longest), padded."""
+        """What the network makes of the phonemes of `part`, as ids: (N, longest), padded.
+
+        Greedily, or with a beam of `beam_width`.
+        """
         letters = part.letters.new_full((len(part), self.longest), PAD)
         for batch in part.by_length():
             phonemes, _ = part.take(batch)
@@ -228,8 +256,10 @@ class SpellingTrainer(BaseTrainer):
         return letters
 
     def samples(self, part: Part, p: float) -> list[list[str]]:
-        """`config.samples` spellings of each word, drawn from the nucleus of `p`; for every p by
-        the same random numbers."""
+        """`config.samples` spellings of each word of `part`, drawn from the nucleus of `p`.
+
+        For every p they are drawn by the same random numbers.
+        """
         shape = len(part), self.config.samples, self.longest
         draws = torch.rand(shape, generator=torch.Generator().manual_seed(self.config.seed))
         letters = part.letters.new_full(shape, PAD)
@@ -277,7 +307,13 @@ class SpellingTrainer(BaseTrainer):
 
 
 def vocabularies(words: WordSet) -> tuple[Vocabulary, Vocabulary]:
-    """Of the phonemes and of the letters, by the whole training part."""
+    """Of the phonemes and of the letters, by the whole training part of `words`.
+
+    Each turns symbols into ids and back (`labkit.data.words.Vocabulary`).
+
+        phonemes, letters = vocabularies(load_words("cmudict"))
+        "".join(letters.decode(ids))
+    """
     return (
         Vocabulary.of(pair.phonemes for pair in words.train),
         Vocabulary.of(pair.word for pair in words.train),
@@ -301,7 +337,13 @@ def first_speller(config: SpellingConfig, words: WordSet) -> Seq2Seq:
 def trained_speller(
     config: SpellingConfig, words: WordSet, weights: Mapping[str, Tensor]
 ) -> Seq2Seq:
-    """The network of `config` with the `weights` of its run, in evaluation mode."""
+    """The network of `config` with the `weights` of its run on `words`, in evaluation mode.
+
+    Phonemes (N, S) and the letters before each (N, T) go in, logits (N, T, K) come out.
+
+        run = sweep(config)["run"][0]
+        model = trained_speller(config, words, run.weights)
+    """
     model = first_speller(config, words)
     model.load_state_dict(weights)
     return model.eval()

@@ -56,7 +56,13 @@ BUDGET = _SIZES | {"measured_train_images", "epochs", "seed", "precision"}
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run, read from its folder."""
+    """One finished run, read from its `folder`.
+
+    `config` is what was asked for (plain values), `metrics` what came of it
+    (`metrics["test_accuracy"]`, shares in 0…1, losses in nats), `environment` on which machine,
+    data and versions. `history` is a table with a row per validation, `arrays` and `weights` are
+    tensors by name.
+    """
 
     folder: Path
     config: dict
@@ -65,6 +71,7 @@ class Run:
 
     @property
     def key(self) -> str:
+        """The hash that it is found by, and the name of its folder."""
         return self.folder.name
 
     @property

@@ -1,7 +1,8 @@
 """Frozen, strictly typed descriptions whose mistakes are one readable line each."""
 
 import difflib
-from typing import Any
+from inspect import Parameter, Signature
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,7 +16,26 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        # what `?` and Shift-Tab show: names and defaults, what must be given first; no field that
+        # can have its one value only
+        fields = [
+            (name, field)
+            for name, field in cls.model_fields.items()
+            if get_args(field.annotation) != (field.default,)
+        ]
+        cls.__signature__ = Signature(
+            Parameter(
+                name,
+                Parameter.KEYWORD_ONLY,
+                default=Parameter.empty if field.is_required() else field.default,
+            )
+            for name, field in sorted(fields, key=lambda it: not it[1].is_required())
+        )
+
     def __init__(self, *unnamed: Any, **values: Any):
+        """Fields are given by name; a ConfigError has a line for each that cannot be."""
         if unnamed:
             first = next(iter(type(self).model_fields))
             raise ConfigError(

@@ -33,7 +33,15 @@ EVALUATION_BATCH = 500
 
 
 class Trainer(BaseTrainer):
-    """A network, its optimizer and the splits on one device."""
+    """A network, its optimizer and the splits on one `device`.
+
+    `config` is a `Config`, `dataset` what `load` gives, `engine` how steps are computed. `fit`
+    makes one; by hand it is for looking at batches: `batch` has them as the network is fed them.
+    Raises ConfigError where the network does not fit the images or their classes.
+
+        trainer = Trainer(config, load("cifar10"), torch.device("cpu"))
+        images, labels, _, _ = trainer.batch(torch.arange(6))
+    """
 
     def __init__(
         self, config: Config, dataset: Dataset, device: torch.device, engine: Engine = DEFAULT
