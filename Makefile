@@ -9,7 +9,7 @@ READY = .venv/.ready
 
 BENCH = .venv/bench
 
-.PHONY: report test lab bench bench-spelling bench-accuracy clean
+.PHONY: report test lab notebooks site bench bench-spelling bench-accuracy clean
 
 report: $(READY)
 	@$(BIN)/labkit report $(ARGS)
@@ -21,7 +21,14 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lab: $(READY)
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/labkit lab $(ARGS)
+
+notebooks: $(READY)
+	@$(BIN)/labkit notebooks $(ARGS)
+
+# the hand calculation as a page that needs no installation
+site: $(READY)
+	@$(BIN)/labkit site $(ARGS)
 
 # `ARGS=--quick` for a first look
 bench: $(BENCH)/.ready
@@ -51,9 +58,6 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Setting up .venv (once; torch and JupyterLab are large)"
 	@$(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt install python3-venv)"; rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
-	@# a double click on a py:percent file opens the notebook
-	@mkdir -p .venv/etc/jupyter/labconfig
-	@$(BIN)/jupytext-config --settings-file .venv/etc/jupyter/labconfig/default_setting_overrides.json set-default-viewer python
 	@touch $(READY)
 
 # What labkit is measured against, in an environment of its own: what the tests and notebooks run

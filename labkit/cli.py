@@ -1,4 +1,4 @@
-"""The command line: `labkit report`, `run`, `check`, `exercise`, `release`, `grade`, `data`, …
+"""The command line: `labkit report`, `run`, `check`, `exercise`, `release`, `grade`, `site`, …
 
 Exit status: 0 all went well, 1 something failed, 2 what was asked for cannot be done as asked,
 130 interrupted.
@@ -201,6 +201,32 @@ def exercise(kind, level, seed, count, key, pdf, output):
         click.echo(path)
 
 
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments):
+    """Open JupyterLab on the courses, with ARGUMENTS of its own (labkit lab --no-browser)."""
+    from labkit.lab.launch import launch
+
+    launch(arguments)
+
+
+@cli.command()
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder to write, replaced if it is there (default: reports/build/notebooks).",
+)
+def notebooks(output):
+    """Write the notebooks as plain .ipynb files without outputs, for Colab, Binder or elsewhere.
+
+    Beside the folder stands the same as a .zip file.
+    """
+    from labkit.lab.elsewhere import write_notebooks
+
+    for path in write_notebooks(output or project.root() / "reports" / "build" / "notebooks"):
+        click.echo(path)
+
+
 @cli.command()
 @click.argument("course")
 @click.argument("out", type=click.Path(path_type=Path))
@@ -249,6 +275,27 @@ def grade(folder, output, sheet):
     if unread := [sheet for sheet in handed_in if sheet.problem]:
         click.echo(f"not read: {', '.join(it.student for it in unread)}", err=True)
         sys.exit(1)
+
+
+@cli.command()
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder to write to (default: reports/build/site).",
+)
+def site(output):
+    """Write the hand calculation as a page that needs no installation: a folder for a web server.
+
+    \b
+    labkit site
+    python3 -m http.server --directory reports/build/site
+
+    The folder is new, empty, or an earlier site that nobody has changed since; it is replaced
+    whole.
+    """
+    from labkit.site.build import write_site
+
+    click.echo(write_site(output or project.root() / "reports" / "build" / "site"))
 
 
 @cli.group()

@@ -28,7 +28,10 @@ LONGEST_LINE = 100  # characters of a comment or a table
 
 @dataclass(frozen=True)
 class Checked:
-    """One question of a sheet: its verdict, and the line that it stands in (0: not from a file)."""
+    """One question of a sheet: its `task`, its `verdict`, and the `line` that it stands in.
+
+    Line 0: the answer does not come from a file.
+    """
 
     task: Task
     verdict: Verdict
@@ -36,7 +39,13 @@ class Checked:
 
 
 def template(course: str) -> str:
-    """An empty answer sheet of a course: its questions as comments, a line for each answer."""
+    """An empty answer sheet of a `course`: its questions as comments, a line for each answer.
+
+    Raises UsageError for a course that has no questions.
+
+    >>> template("tdt4265").splitlines()[0]
+    '# Answers to tdt4265. Write each behind its name, then: labkit check answers.yaml'
+    """
     try:
         tasks = course_questions(course)
     except ValueError as error:
@@ -51,7 +60,13 @@ def template(course: str) -> str:
 
 
 def read_sheet(path: Path) -> dict[str, tuple[str, int]]:
-    """The answers of a sheet by question, each as text with its line number."""
+    """The answers of a sheet by question, each as text with its line number.
+
+    Raises UsageError, with the line, where the file at `path` is absent or cannot be read as a
+    sheet.
+
+        read_sheet(Path("answers.yaml"))  # {"tdt4265/1c": ("3", 4)}
+    """
     from ruamel.yaml import YAML, YAMLError
     from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
@@ -108,7 +123,10 @@ def read_sheet(path: Path) -> dict[str, tuple[str, int]]:
 
 
 def answers_in(path: Path) -> dict[str, tuple[str, int]]:
-    """As `read_sheet`, but a sheet that is not there, or holds comments alone, has no answers."""
+    """The answers of the sheet at `path`; none where it is absent or holds comments alone.
+
+    As `read_sheet` else: `answers_in(Path("answers.yaml"))`.
+    """
     lines = path.read_bytes().splitlines() if path.exists() else []
     return read_sheet(path) if any(it.strip() and not it.startswith(b"#") for it in lines) else {}
 
@@ -116,7 +134,10 @@ def answers_in(path: Path) -> dict[str, tuple[str, int]]:
 def put_answer(path: Path, name: str, answer: str) -> None:
     """Write the answer to one question into a sheet, which is made where there is none.
 
-    All else in it stays as it is, comments too. Raises UsageError where the sheet cannot be read.
+    `name` is the question's, `answer` the text as it was given, `path` the sheet. All else in it
+    stays as it is, comments too. Raises UsageError where the sheet cannot be read.
+
+        put_answer(Path("answers.yaml"), "tdt4265/1c", "3")
     """
     answers_in(path)  # what cannot be read shall not be written to
     try:
@@ -143,7 +164,13 @@ def _entry(name: str, answer: str) -> list[str]:
 
 
 def find_task(name: str) -> Task:
-    """A course's question or an exercise, by name."""
+    """The task of a course's question or an exercise, by `name`.
+
+    Raises UsageError for a name that is none.
+
+    >>> find_task("tdt4265/1c").result
+    3
+    """
     try:
         return checking.find_task(name)
     except ValueError as error:
@@ -151,12 +178,22 @@ def find_task(name: str) -> Task:
 
 
 def checked(task: Task, answer: str, line: int = 0) -> Checked:
-    """An answer given as text, checked."""
+    """An `answer` to a `task`, given as text, checked; `line` is where it stands in a sheet.
+
+    >>> checked(find_task("tdt4265/1c"), "3").verdict.right
+    True
+    """
     return Checked(task, check(answer, task), line)
 
 
 def check_sheet(path: Path) -> list[Checked]:
-    """Every answer of a sheet, checked."""
+    """Every answer of the sheet at `path`, checked, in its order.
+
+    An answer to an unknown question has a verdict that says so. Raises UsageError where the sheet
+    cannot be read or holds no answers.
+
+        print(report(check_sheet(Path("answers.yaml"))))
+    """
     found = []
     for name, (answer, line) in read_sheet(path).items():
         try:
@@ -170,7 +207,14 @@ def check_sheet(path: Path) -> list[Checked]:
 
 
 def report(checked: Iterable[Checked], *, working: bool = False, sheet: str = "") -> str:
-    """Verdicts and hints as a table, and how many are right."""
+    """Verdicts and hints as a table of plain text, and how many are right.
+
+    `checked` are the questions of a sheet. With `working` the solution follows each wrong answer;
+    `sheet` is the file's name, which stands with the line where an answer could not be read.
+
+    >>> print(report([checked(find_task("tdt4265/1c"), "3")]))
+    tdt4265/1c  correct
+    """
     checked = list(checked)
     width = max(len(it.task.name) for it in checked)
     lines = []
@@ -190,7 +234,12 @@ def report(checked: Iterable[Checked], *, working: bool = False, sheet: str = ""
 
 
 def asked(task: Task) -> str:
-    """The question as plain text, with the form that its answer has."""
+    """The question of a `task` as plain text, with the form that its answer has.
+
+    Lines are as long as the terminal, at most 100 characters.
+
+        print(asked(find_task("tdt4265/1c")))
+    """
     lines = []
     for line in [*plain_question(task.question).split("\n"), f"({_form(task)})"]:
         matrix = line.startswith("  ")

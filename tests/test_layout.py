@@ -15,7 +15,19 @@ PACKAGE = ROOT / "labkit"
 
 # a module imports from what stands before it only; these four are below every room
 GROUND = ("errors", "project", "progress", "style")
-ROOMS = ("handcalc", "sheets", "data", "models", "training", "figures", "widgets", "report", "cli")
+ROOMS = (
+    "handcalc",
+    "sheets",
+    "data",
+    "models",
+    "training",
+    "figures",
+    "widgets",
+    "report",
+    "site",
+    "lab",
+    "cli",
+)
 
 
 def room(module: str) -> str:

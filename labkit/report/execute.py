@@ -143,7 +143,7 @@ def _read(path: Path, changed: int) -> NotebookNode:
 
 def find_notebooks(course: str | None = None) -> list[Source]:
     """The notebooks of one course or of all, in the order of their names."""
-    paths = sorted((project.root() / "notebooks").glob("*/*.py"))
+    paths = sorted((project.root() / "notebooks").glob("[!.]*/[!.]*.py"))
     courses = list(dict.fromkeys(path.parent.name for path in paths))
     if course is not None and course not in courses:
         raise UsageError(f"no course {course!r}; {nearest(course, courses)}")

@@ -10,16 +10,13 @@ published values those go along that the remaining cells compare with and that a
 """
 
 import ast
-import contextlib
 import copy
-import hashlib
 import io
+import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import jupytext
@@ -34,9 +31,17 @@ from labkit.handcalc import check
 from labkit.handcalc.questions import course_questions
 from labkit.handcalc.tasks import Task
 from labkit.report.execute import Source, find_notebooks
+from labkit.report.folder import write_folder
 from labkit.report.published import FILE
 
 CONTENTS = ".labkit-release"  # a release's files with their checksums, as sha256sum writes them
+# Jupytext's settings, as in labkit's own pyproject.toml
+PAIRED = {
+    "formats": "ipynb,py:percent",
+    "notebook_metadata_filter": "kernelspec,-all",
+    "cell_metadata_filter": "tags,jupyter,-all",
+    "outdated_text_notebook_margin": 1e9,
+}
 PLACEHOLDERS = {"code": "...  # your answer", "markdown": "*Your answer*", "raw": ""}
 
 _MARKER = re.compile(
@@ -53,14 +58,9 @@ def write_release(course: str, out: Path) -> list[Path]:
     for instance, and if a notebook cannot do without its solutions.
     """
     out = out.resolve()
-    files = _files(course.strip("/"))
-    _look_for_what_would_be_lost(out)
-    with _replaced(out) as folder:
-        for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8", newline="\n")
-    return [out / name for name in files]
+    files = {name: text.encode() for name, text in _files(course.strip("/")).items()}
+    write_folder(out, files, kind="release", contents=CONTENTS, passed_over=_MADE_AGAIN)
+    return [out / name for name in (*files, CONTENTS)]
 
 
 def student_version(notebook: NotebookNode, name: str) -> NotebookNode:
@@ -98,12 +98,19 @@ def _files(course: str) -> dict[str, str]:
 
     files = {}
     for source, notebook in notebooks.items():
+        notebook.metadata.pop("jupytext", None)
         # a change in either of the two files reaches the other; the .py comes last, because
         # Jupytext takes the cells from it and wants it no older
-        notebook.metadata.setdefault("jupytext", NotebookNode())["formats"] = "ipynb,py:percent"
         files[f"notebooks/{source.name}.ipynb"] = nbformat.writes(notebook) + "\n"
+        notebook.metadata["jupytext"] = NotebookNode(PAIRED)
         files[f"notebooks/{source.name}.py"] = jupytext.writes(notebook, fmt="py:percent")
         files[f"params/{source.name}.yaml"] = source.params_path.read_text(encoding="utf-8")
+    files["jupytext.toml"] = "".join(
+        f"{key} = {json.dumps(value)}\n" for key, value in PAIRED.items()
+    )
+    start_page = project.root() / "notebooks" / "index.py"
+    if start_page.exists():
+        files["notebooks/index.py"] = start_page.read_text(encoding="utf-8")
     files["params/report.yaml"] = _yaml(
         {"title": settings["title"], "authors": settings.get("authors", [])}
         | {"courses": {course: title}}
@@ -111,10 +118,9 @@ def _files(course: str) -> dict[str, str]:
     if values := _published(notebooks.values(), tasks):
         files[FILE] = _yaml(values)
     if tasks:
-        files["answers.yaml"] = sheets.template(course)
+        files[f"notebooks/{course}/answers.yaml"] = sheets.template(course)
     files["README.md"] = _readme(title, sources, tasks)
-    sums = [f"{hashlib.sha256(files[name].encode()).hexdigest()}  {name}\n" for name in files]
-    return files | {CONTENTS: "".join(sums)}
+    return files
 
 
 def _without_regions(source: str, cell_type: str, place: str) -> str:
@@ -229,7 +235,7 @@ def _readme(title: str, sources: Sequence[Source], tasks: Sequence[Task]) -> str
         f"# {title}",
         f"The notebooks of this course, for you to complete:\n\n{names}",
         f"You need labkit {version('labkit')} on your computer. In this folder:",
-        "    jupyter lab                  # work in the notebooks\n"
+        "    labkit lab                   # JupyterLab, to work in the notebooks\n"
         "    labkit report                # run them and write reports/build/*/report.pdf",
         "Put your answer where a cell has `...`; the check below it says what is wrong, and often\n"
         "why. Where *Your answer* stands, or a table or figure wants an explanation, write words.\n"
@@ -237,56 +243,11 @@ def _readme(title: str, sources: Sequence[Source], tasks: Sequence[Task]) -> str
         "alike, and `labkit report` reads the `.py`.",
     ]
     if tasks:
+        sheet = f"notebooks/{sources[0].course}/answers.yaml"
         parts += [
-            "What is worked out by hand can be handed in as `answers.yaml`, each answer behind\n"
+            "What is worked out by hand goes into the grids of the notebooks, which keep it in\n"
+            f"`{sheet}`, or into that file itself, each answer behind\n"
             "the name of its question:",
-            "    labkit check answers.yaml    # what is right, what is wrong",
+            f"    labkit check {sheet}    # what is right, what is wrong",
         ]
     return "\n\n".join(parts) + "\n"
-
-
-def _look_for_what_would_be_lost(out: Path) -> None:
-    """Raise UsageError unless `out` is absent, empty, or a release as it was written."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UsageError(f"{out} is a file; give a folder for the release")
-    contents = out / CONTENTS
-    listed = contents.read_text(encoding="utf-8", errors="replace") if contents.is_file() else ""
-    sums = {
-        name: digest for digest, _, name in (line.partition("  ") for line in listed.splitlines())
-    }
-    for path in sorted(out.rglob("*")):
-        name = path.relative_to(out)
-        if path == contents or _MADE_AGAIN & set(name.parts):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            continue
-        as_written = sums.get(str(PurePosixPath(name)))
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != as_written:
-            raise UsageError(
-                f"{out} holds {name}, which is no file of a release as it was written; choose "
-                "another folder, or remove that one yourself"
-            )
-
-
-@contextlib.contextmanager
-def _replaced(out: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes `out` at the end: whole, or not at all."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        raise UsageError(f"cannot write to {out} ({error.strerror}); choose another") from None
-    try:
-        (beside / "new").mkdir()
-        yield beside / "new"
-        if out.exists():
-            out.rename(beside / "old")
-        (beside / "new").rename(out)
-    except BaseException:
-        if (beside / "old").exists() and not out.exists():
-            (beside / "old").rename(out)
-        raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

@@ -1,10 +1,14 @@
 """JupyterLab: what a notebook shows to be moved, typed into and clicked.
 
 All of it are views of what can be had in plain cells too: a step of the stepper is
-`convolve(x, kernel).at(row, column)`, a checked answer `check([[1, 2], [3, 4]], task)`.
+`convolve(x, kernel).at(row, column)`, a checked answer `check([[1, 2], [3, 4]], task)`, what the
+playground trains `sweep(base, axes)`.
 """
 
 from labkit.widgets.answer_grid import answer_grid
+from labkit.widgets.compare import compare
+from labkit.widgets.confusion import confusion
+from labkit.widgets.playground import playground
 from labkit.widgets.stepper import stepper
 
-__all__ = ["answer_grid", "stepper"]
+__all__ = ["answer_grid", "compare", "confusion", "playground", "stepper"]

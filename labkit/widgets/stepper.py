@@ -1,29 +1,18 @@
 """A slider through the windows of a convolution or pooling."""
 
 import math
-from decimal import Decimal
 
 from ipywidgets import HTML, Dropdown, HBox, IntSlider, Label, Play, Text, Textarea, VBox, jslink
 
-from labkit.handcalc import (
-    Worked,
-    avg_pool,
-    convolve,
-    cross_correlate,
-    html,
-    markdown,
-    max_pool,
-    text,
-)
-from labkit.handcalc.answers import read
+from labkit.handcalc import Worked, html, markdown, text
 from labkit.handcalc.checking import shape_of
+from labkit.handcalc.forms import OPERATIONS, POOLINGS, unused, work
 from labkit.handcalc.mistakes import position_of
 from labkit.handcalc.render import matrices
-from labkit.handcalc.windows import by, reshape, to_lists
+from labkit.handcalc.windows import to_lists
 from labkit.widgets.parts import message, set_visible, style
 
-POOLINGS = {"max pooling": max_pool, "average pooling": avg_pool}
-OPERATIONS = {"convolution": convolve, "cross-correlation": cross_correlate, **POOLINGS}
+FIELDS = ("operation", "window", "stride", "padding", "dilation", "kernel")  # as shown
 
 MOST_ENTRIES = 1_000_000  # of a padded input; with more, each change of a setting takes seconds
 
@@ -32,8 +21,11 @@ def stepper(x, kernel=None, *, operation="convolution", stride=None, padding=0, 
     """A slider through the windows of a calculation, and fields for all its settings.
 
     `x` is H × W or C × H × W. `operation` is "convolution", "cross-correlation", "max pooling" or
-    "average pooling"; `kernel` and the settings are those of the function of that name. Settings
-    that do not fit are met by a sentence that says why, until they fit again.
+    "average pooling"; `kernel` and the settings (`stride`, `padding`, `dilation`) are those of the
+    function of that name. Settings that do not fit are met by a sentence that says why, until they
+    fit again.
+
+        stepper([[1, 2, 3], [4, 5, 6]], [[0, 1], [2, 3]], padding=1)
 
     In plain cells: `convolve(x, kernel, padding=1).at(row, column)`. In the PDF stands the step
     that was shown when the cell had run.
@@ -66,8 +58,7 @@ class _Stepper(VBox):
         self.stride = Text(_setting_text(stride))
         self.padding = Text(_setting_text(padding))
         self.dilation = Text(_setting_text(dilation))
-        settings = ("operation", "window", "stride", "padding", "dilation", "kernel")
-        for name in settings:
+        for name in FIELDS:
             field = getattr(self, name)
             field.description = name
             field.observe(self._settle, "value")
@@ -79,7 +70,7 @@ class _Stepper(VBox):
         self.step = HTML()
         self._settle()
 
-        *short, kernel_field = (getattr(self, name) for name in settings)
+        *short, kernel_field = (getattr(self, name) for name in FIELDS)
         way = HBox([self.play, self.slider, self.count])
         super().__init__([style(), HBox([VBox(short), kernel_field]), way, self.step])
         self.add_class("labkit-stepper")
@@ -91,12 +82,11 @@ class _Stepper(VBox):
 
     def _settle(self, change=None) -> None:
         """Work out what the settings ask for; where they do not fit, say why."""
-        pooling = self.operation.value in POOLINGS
-        set_visible(self.kernel, not pooling)
-        set_visible(self.window, pooling)
-        set_visible(self.dilation, self.operation.value != "average pooling")
+        fields = {name: getattr(self, name).value for name in FIELDS}
+        for name in FIELDS:
+            set_visible(getattr(self, name), name not in unused(self.operation.value))
         try:
-            self.worked = self._work()
+            self.worked = work(self.x, fields, most_entries=MOST_ENTRIES)
         except ValueError as error:
             self.worked = None
             self.step.value = message(str(error))
@@ -106,31 +96,6 @@ class _Stepper(VBox):
             self.count.value = f"of {steps:,}"
             self._show()
         self.slider.disabled = self.play.disabled = self.worked is None
-
-    def _work(self) -> Worked:
-        operation = self.operation.value
-        settings = {name: self._setting(name) for name in ("stride", "padding", "dilation")}
-        if operation == "average pooling":
-            del settings["dilation"]  # it has none
-        if operation in POOLINGS:
-            kernel = self._setting("window")
-        else:
-            # 0 columns: as many as are typed, whatever stands between them
-            kernel = _read(self.kernel.value, "kernel", (0,) * len(shape_of(self.x)))
-            if len(shape_of(self.x)) == 3 and len(shape_of(kernel)) == 2:
-                kernel = [kernel]  # of one channel, whose brackets are not read
-        worked = OPERATIONS[operation](self.x, kernel, **settings)
-        size = len(worked.plan.channels), *(axis.padded for axis in worked.plan.axes)
-        if math.prod(size) > MOST_ENTRIES:
-            raise ValueError(
-                f"the padded input has {by(size)} entries, more than {MOST_ENTRIES:,}; "
-                "lower the padding or cut the input"
-            )
-        return worked
-
-    def _setting(self, name: str):
-        written = getattr(self, name).value.strip()
-        return written if written in ("same", "valid") else _read(written, name, (2,))
 
     def _show(self, change=None) -> None:
         if self.worked is not None:
@@ -146,7 +111,7 @@ class _Stepper(VBox):
 
 
 def _kernel_text(kernel: list) -> str:
-    """A kernel as `_read` reads it: a row a line, an empty line between channels."""
+    """A kernel as `work` reads it: a row a line, an empty line between channels."""
     if len(shape_of(kernel)) == 4:  # filters: in brackets, one a line
         return "[" + ",\n".join(map(_in_brackets, kernel)) + "]"
     blocks = ["\n".join(" ".join(map(str, row)) for row in matrix) for matrix in matrices(kernel)]
@@ -154,7 +119,7 @@ def _kernel_text(kernel: list) -> str:
 
 
 def _setting_text(setting) -> str:
-    """A stride, padding, … as `_read` reads it: 2, 2×3, [[1, 0], [0, 2]] or same."""
+    """A stride, padding, … as `work` reads it: 2, 2×3, [[1, 0], [0, 2]] or same."""
     pair = len(shape_of(setting)) == 1
     return "×".join(map(str, setting)) if pair else _in_brackets(setting)
 
@@ -163,14 +128,3 @@ def _in_brackets(nested) -> str:
     # not str(nested), in which a half is Fraction(1, 2)
     several = isinstance(nested, list | tuple)
     return f"[{', '.join(map(_in_brackets, nested))}]" if several else str(nested)
-
-
-def _read(written: str, name: str, shape: tuple[int, ...]):
-    """What was typed, never executed: a number, or nested lists of about that shape."""
-    if not written.strip():
-        raise ValueError(f"{name} is empty; give it a number")
-    try:
-        entries, found = next(read(written, shape))
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    return reshape([float(e) if isinstance(e, Decimal) else e for e in entries], found)

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -58,14 +53,14 @@ places = [
     ("IST HW2 report, 2.3", "ist_hw2/2.3-normalised", ("ist_hw2/2.3", "parameters_normalised")),
 ]
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 verdicts = []
 for report, name, (section, entry) in places:
     value = published(section)[entry]
     verdicts.append((report, name, value, check(value, question(name))))
 wrong = [row for row in verdicts if not row[-1].right]
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 rows = []
 for report, name, value, verdict in verdicts if show_right else wrong:
     printed, right = zip(*verdict.corrections, strict=True) if verdict.corrections else ((), ())
@@ -84,7 +79,7 @@ show(
     label="errata-hand-calculation",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 named = sum(bool(verdict.explanations) for *_, verdict in wrong)
 display(
     Markdown(
@@ -96,7 +91,7 @@ display(
 # %% [markdown]
 # ## How each goes right
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 for report, name, _, verdict in wrong:
     display(Markdown(f"**{report}.** {question(name).question}"), verdict)
     display(Markdown(working(question(name), steps=False)))

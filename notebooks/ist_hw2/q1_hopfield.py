@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -78,7 +73,7 @@ answer_convex_hessian = ...  # (D, D)
 answer_minus_concave_gradient = ...  # (D,), of −E₂
 answer_minus_concave_hessian = ...  # (D, D), of −E₂
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 f = torch.softmax(beta * X @ q, 0)
 answer_convex_gradient = q
 answer_convex_hessian = torch.eye(5, dtype=torch.float64)
@@ -171,7 +166,7 @@ show(
 # convex, and $E_2$ concave. In words: the Hessian is $\beta$ times the covariance of the patterns
 # when pattern $i$ is drawn with probability $f_i$.
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 states = 2 * torch.randn(starts, 5, generator=draws, dtype=torch.float64)
 step = 1e-5
 moves = step * torch.eye(5, dtype=torch.float64)[:, None]  # (D, 1, D): along each axis
@@ -240,7 +235,7 @@ if show_solution:
 # %%
 answer_update = ...  # (D,): the state after q
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_update = X.T @ torch.softmax(beta * X @ q, 0)
 
 # %%
@@ -295,7 +290,7 @@ Markdown(f"Beside the minimum that gradient descent finds: {verdict}")
 #
 # Therefore the steps become ever shorter.
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 temperatures = (0.1, 0.7, 3.0, 20.0)
 rises, excesses, lowest_energy = [], [], []
 for inverse_temperature in temperatures:
@@ -332,7 +327,7 @@ show(
     label="fig-ist-hopfield-landscape",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 ends = []
 wide = 4 * torch.rand(starts, 2, generator=draws, dtype=torch.float64) - 2
 for each in landscapes.values():
@@ -382,7 +377,7 @@ draws = torch.Generator().manual_seed(2)
 Q = torch.randn(6, 5, generator=draws, dtype=torch.float64)  # a query in each row
 answer_attention = ...  # (6, D): one update of each query, from X and Q
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_attention = Hopfield(X, beta=1 / math.sqrt(X.shape[1])).update(Q)
 
 # %%
@@ -423,7 +418,7 @@ Markdown(f"Beside `torch.nn.functional.scaled_dot_product_attention`: {verdict}"
 # that made $Q$) decides what counts as similar, $W_V$ what is passed on; but the result is no
 # longer a query, and asking again has no meaning.
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 sizes = {"queries": (200, 64), "patterns": (50, 64), "keys": (64, 16), "values": (64, 32)}
 made = {
     name: torch.randn(*size, generator=draws, dtype=torch.float64) for name, size in sizes.items()
@@ -651,7 +646,7 @@ show(
     profile=profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 on_what = "**On stand-in data.** " if intel.stand_in else ""
 by_damage = {damage: spread.loc[damage] for damage in marks}
 first, half, last = predicted

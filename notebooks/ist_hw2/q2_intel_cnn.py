@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -81,6 +76,7 @@ from labkit.training import (
     sweep,
     trained_model,
 )
+from labkit.widgets import answer_grid, confusion
 
 # %% [markdown]
 # ## 2.1 A basic network
@@ -181,7 +177,7 @@ show(
     profile=judged_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 by_loss, by_accuracy = judged.best("validation_loss"), judged.best("validation_accuracy")
 preferred = "rate 0.01"  # by the report
 told = {
@@ -306,7 +302,7 @@ if ends_profile != compared_profile:  # there are records of the course's two ne
         profile=ends_profile,
     )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 told = {}
 for name, what in {
     "both": "Batch normalisation and global average pooling together raise",
@@ -427,7 +423,7 @@ show(
     profile=steady_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 of_base = uneven["base"]["accuracy"].dropna()
 long_enough = len(of_base) >= 10
 if long_enough:
@@ -503,7 +499,7 @@ show(
     profile="full",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 first, second = (published(f"ist_hw2/{part}") for part in ("2.1", "2.2"))
 before, after = first["test_accuracy"], second["test_accuracy"]
 on_3000 = 196 * math.sqrt(2 * before * (1 - before) / 3000)
@@ -529,16 +525,19 @@ Markdown(
 #
 # How many parameters has the base network?
 
+# %% tags=["remove-output"]
+answer_grid(question("ist_hw2/2.3-plain"))
+
 # %%
 answer_plain = ...  # a whole number
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_plain = 5_340_742
 
 # %%
 check(answer_plain, question("ist_hw2/2.3-plain"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     display(Markdown("**Solution.**"), question("ist_hw2/2.3-plain").calculation)
 
@@ -546,16 +545,19 @@ if show_solution:
 # And with batch normalisation after each convolution and after the first two fully connected
 # layers, and global average pooling before the flattening?
 
+# %% tags=["remove-output"]
+answer_grid(question("ist_hw2/2.3-normalised"))
+
 # %%
 answer_normalised = ...  # a whole number
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_normalised = 756_742
 
 # %%
 check(answer_normalised, question("ist_hw2/2.3-normalised"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 networks = {name: ist_hw2(**parts) for name, parts in options.items()}
 comparison = compare(base_table, layer_table(networks["both"], input_shape))
 largest = comparison.largest
@@ -600,7 +602,7 @@ if show_solution:
 # The report speaks of batch normalisation “in the MLP block”. How often must it stand there for
 # 756,742?
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 in_mlp = [layer for layer in networks["both"] if isinstance(layer, BatchNorm1d)]
 choices = {
     "none": in_mlp,
@@ -681,7 +683,7 @@ show(
     label="tab-ist-cnn-kernels",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 two, five, three, seven, small, whole = tables.values()
 pooled = base_table.rows[windows[-1]]
 if show_solution:
@@ -826,7 +828,7 @@ if can_look:
         profile=profile,
     )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if can_look:
     verdicts = []
     for flattening, averaging in (
@@ -921,7 +923,7 @@ if can_look:
         profile=profile,
     )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if can_look:
     pooled_ones = [name for name in shuffled if "global_pooling" in options[name]]
     flattened = [name for name in shuffled if name not in pooled_ones]
@@ -980,7 +982,7 @@ for true, taken in pairs[:1]:  # a network without mistakes has none
         profile=ends_profile,
     )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 counts = torch.tensor(run.metrics["test_confusion"])
 right_of = counts.diagonal() / counts.sum(1).clamp(min=1)
 easiest, hardest = right_of.argmax().item(), right_of.argmin().item()
@@ -996,6 +998,15 @@ Markdown(
         for true, taken in pairs[:1]
     )
 )
+
+# %% [markdown] tags=["remove-cell"]
+# ### Try it yourself
+#
+# In JupyterLab, click on a cell of the confusion matrix to see the photographs behind it. (In plain
+# cells: `figures.wrong_predictions(run, intel, pair=("glacier", "mountain"))`.)
+
+# %% tags=["remove-cell"]
+confusion(run, intel)
 
 # %% [markdown] tags=["solution"]
 # ## 2.6 Errata of the report

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -70,6 +65,7 @@ from labkit.training import (
 )
 from labkit.training.error_rates import MISTAKE_KINDS, edits, mistake_kind
 from labkit.training.spelling import trained_speller, vocabularies
+from labkit.widgets import playground
 
 # %% [markdown]
 # ## The words
@@ -242,7 +238,7 @@ per_word["length"] = pd.cut(
     per_word["letters"], [0, 5, 7, 9, 999], labels=["up to 5", "6 or 7", "8 or 9", "10 and more"]
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 total = per_word["letters"].sum()
 gain = per_word["fewer"].sum() / total
 margin = 1.96 * per_word["fewer"].std() * math.sqrt(len(per_word)) / total
@@ -301,7 +297,7 @@ show(
     profile=told_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 shortest, longest = by_length.iloc[0], by_length.iloc[-1]
 more = longest["gain"] - shortest["gain"]
 margin = math.hypot(longest["margin"], shortest["margin"])
@@ -375,7 +371,7 @@ else:
         Markdown("*The weights of this run are not on this machine; `--fresh` trains it anew.*")
     )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if run.has_weights:
     steps, largest = [], []  # of the phoneme with the largest weight; and that weight
     for start in range(0, len(ids), 100):
@@ -477,7 +473,7 @@ show(
     profile=judged_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 at_3 = {p: judged.mean("attention", f"test_nucleus_{p:g}_wer_at_{samples}") for p in nucleus}
 drawn = [judged.mean("attention", f"test_nucleus_{p:g}_cer") for p in nucleus]
 best_p = min(at_3, key=at_3.get)
@@ -558,7 +554,7 @@ show(
     profile=told_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 wrong = shares["attention"].drop("right")
 lesser = wrong.drop(["two or three edits", "far off"]).sum()
 Markdown(
@@ -597,4 +593,22 @@ show(
     label="tab-ist-spelling-published",
     runs=recorded,
     profile="full",
+)
+
+# %% [markdown] tags=["remove-cell"]
+# ## Try it yourself
+#
+# In JupyterLab, choose the size of the network, its dropout and whether it has attention, and train
+# it; what was trained before is shown at once. With how few units does attention still make up for
+# the narrow last state? (In plain cells: `sweep(base, axes)`.)
+
+# %% tags=["remove-cell"]
+playground(
+    experiment["attention"],
+    {
+        "network.attention": [False, True],
+        "network.hidden_size": [32, 64, 128],
+        "network.dropout": sorted({0.0, 0.6, dropout}),
+        "epochs": sorted({2, epochs}),
+    },
 )

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -41,6 +36,7 @@ from labkit.handcalc import check, question
 from labkit.models import scratch
 from labkit.report.published import published
 from labkit.style import COLOURS, STYLE, WIDTH
+from labkit.widgets import answer_grid
 
 # %% [markdown]
 # ## The size of the output
@@ -49,16 +45,19 @@ from labkit.style import COLOURS, STYLE, WIDTH
 # have along an axis of $H$ pixels, when it moves in steps of $s$? Put in $H = 64$, $k = 3$, $d = s
 # = 1$.
 
+# %% tags=["remove-output"]
+answer_grid(question("nn_hw1/1-size"))
+
 # %%
 answer_size = ...  # (rows, columns)
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_size = (62, 62)
 
 # %%
 check(answer_size, question("nn_hw1/1-size"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 printed = published("nn_hw1/1")["output_size"]
 if show_solution:
     display(
@@ -76,16 +75,19 @@ if show_solution:
 # %% [markdown]
 # And with $k = 5$, $s = 2$, $d = 3$?
 
+# %% tags=["remove-output"]
+answer_grid(question("nn_hw1/1-dilated"))
+
 # %%
 answer_dilated = ...  # (rows, columns)
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_dilated = (26, 26)
 
 # %%
 check(answer_dilated, question("nn_hw1/1-dilated"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     display(Markdown("**Solution.**"), question("nn_hw1/1-dilated").calculation)
 
@@ -139,10 +141,13 @@ show(
 # %%
 display(Markdown(question("nn_hw1/1-forward").question))
 
+# %% tags=["remove-output"]
+answer_grid(question("nn_hw1/1-forward"))
+
 # %%
 answer_forward = ...  # one 1 × 2 map for each filter: [[[a, b]], [[c, d]]]
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 x_1 = [[1, 2, 0, 3, 1], [0, 4, 1, 2, 5], [3, 1, 2, 0, 4]]
 x_2 = [[2, 0, 1, 5, 3], [1, 3, 2, 4, 0], [0, 2, 6, 1, 2]]
 w_1, w_2 = [[1, -2], [3, 1]], [[2, 1], [-1, 4]]
@@ -158,7 +163,7 @@ answer_forward = answer_forward[0].int().tolist()
 # %%
 check(answer_forward, question("nn_hw1/1-forward"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     display(
         Markdown("**Solution.** The layer written here gave the answer above; window by window:"),
@@ -239,7 +244,7 @@ show(
     label="tab-nn-hw1-checks",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 passed = sum(row["passes"] == "yes" for row in rows.values())
 Markdown(
     f"**Result.** {passed} of {len(rows)} families pass. "
@@ -288,7 +293,7 @@ show(
     label="fig-nn-hw1-times",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 ratios = {
     name: measured["by hand"] / measured["F.conv2d"]
     for name, measured in timings.items()

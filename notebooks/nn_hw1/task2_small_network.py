@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -53,6 +48,7 @@ from labkit.models import nn_hw1
 from labkit.report.claims import claim
 from labkit.report.published import beside_published
 from labkit.training import Adam, Augmentation, Config, Data, Runs, at_best_scale, full_scale, sweep
+from labkit.widgets import answer_grid, confusion, playground
 
 # %% [markdown]
 # ## The images
@@ -83,16 +79,19 @@ show(
 # 2 × 2 pooling; then 512 units, and ten. How many parameters is that for the course's images of 160
 # × 160 pixels?
 
+# %% tags=["remove-output"]
+answer_grid(question("nn_hw1/2-parameters"))
+
 # %%
 answer_parameters = ...  # a whole number
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_parameters = 26_349_898
 
 # %%
 check(answer_parameters, question("nn_hw1/2-parameters"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     display(Markdown("**Solution.**"), question("nn_hw1/2-parameters").calculation)
 
@@ -187,7 +186,7 @@ show(
     profile=judged_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 told = {
     name: claim(
         sentence,
@@ -249,7 +248,7 @@ show(
     profile=compared_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 source = "NN HW1 report, task 2"
 told = {
     name: claim(
@@ -380,7 +379,7 @@ for true, taken in pairs[:1]:  # a network without mistakes has none
         profile=compared_profile,
     )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 counts = torch.tensor(run.metrics["test_confusion"])
 right = counts.diagonal() / counts.sum(1).clamp(min=1)
 easiest, hardest = right.argmax().item(), right.argmin().item()
@@ -393,4 +392,26 @@ Markdown(
         f"Most often it takes *{true}* for *{taken}* ({confused.iloc[0]['images']} images)."
         for true, taken in pairs[:1]
     )
+)
+
+# %% [markdown] tags=["remove-cell"]
+# ## Try it yourself
+#
+# In JupyterLab, click on a cell of the confusion matrix to see the images behind it. Then choose
+# other settings for the base network and train it with them; what was trained before is shown at
+# once. How much rotation helps, and from where on does it harm? (In plain cells:
+# `sweep(base, axes)`.)
+
+# %% tags=["remove-cell"]
+confusion(run, imagenette)
+
+# %% tags=["remove-cell"]
+playground(
+    base,
+    {
+        "optimizer.learning_rate": sorted({1e-4, 3e-4, 3e-3, learning_rate}),
+        "augmentation.rotation": sorted({0.0, 45.0, rotation}),
+        "augmentation.flip": [False, True],
+        "label_smoothing": [0.0, 0.1],
+    },
 )

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -95,6 +90,7 @@ from labkit.training import (
     sweep,
     trained_model,
 )
+from labkit.widgets import answer_grid
 
 # %%
 wanted = backbone
@@ -119,10 +115,13 @@ Markdown(
 # The course's network is ResNet-18 ([He et al. 2016](#cite-he2016)), which gives 512 features of
 # each image. How many parameters are trained when the new classifier alone is?
 
+# %% tags=["remove-output"]
+answer_grid(question("nn_hw1/3-classifier"))
+
 # %%
 answer_classifier = ...  # a whole number
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_classifier = 5130
 
 # %%
@@ -132,16 +131,19 @@ check(answer_classifier, question("nn_hw1/3-classifier"))
 # And with the scales and shifts of its twenty batch normalisations, five each for 64, 128, 256 and
 # 512 channels?
 
+# %% tags=["remove-output"]
+answer_grid(question("nn_hw1/3-batch-norm"))
+
 # %%
 answer_batch_norm = ...  # a whole number
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_batch_norm = 14_730
 
 # %%
 check(answer_batch_norm, question("nn_hw1/3-batch-norm"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     display(
         Markdown("**Solution.**"),
@@ -265,7 +267,7 @@ show(
     profile=profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # compared on the images that both were tested on, the first of the set
 shared = min(run.metrics["test_examples"] for group in runs.values() for run in group)
 on_shared = {}
@@ -374,7 +376,7 @@ show(
     profile=judged_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 unfrozen = claim(
     "To unfreeze the batch normalisations raises the test accuracy",
     judged.select("trained"),

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -44,6 +39,7 @@ from labkit.models import build, rdfia
 from labkit.report.published import published
 from labkit.style import COLOURS, STYLE, WIDTH
 from labkit.training import SGD, Config, Data, sweep
+from labkit.widgets import answer_grid
 
 # %% [markdown]
 # ## Question 1: size and cost of a convolution
@@ -61,12 +57,21 @@ from labkit.training import SGD, Config, Data, sweep
 # them it uses the same $z k^2$ weights and one bias. A fully connected layer shares nothing: it has
 # one weight for each pair of an input and an output, $x y z \cdot x' y'$.
 
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/1-size"))
+
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/1-weights"))
+
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/1-fully-connected"))
+
 # %%
 answer_1_size = ...  # (rows, columns)
 answer_1_weights = ...  # weights and bias of the filter
 answer_1_fully_connected = ...  # weights, without biases
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1_size = "129x129"
 answer_1_weights = "49,153"
 answer_1_fully_connected = "3,271,753,728"
@@ -80,7 +85,7 @@ check(answer_1_weights, question("rdfia/1-weights"))
 # %%
 check(answer_1_fully_connected, question("rdfia/1-fully-connected"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 shared = question("rdfia/1-weights").result
 unshared = question("rdfia/1-fully-connected").result
 if show_solution:
@@ -107,7 +112,7 @@ if show_solution:
 # reach: one output sees one window, so that far-away pixels meet only after several layers
 # (question 7).
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 images = load("cifar10").test.images[:200].sum(1, keepdim=True).float()  # grey: (200, 1, 32, 32)
 # the edge filters of TDT4265, task 1a: whole numbers, so that no rounding enters
 sobel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
@@ -126,7 +131,7 @@ along = [
     for d, after in zip(shifts, responses, strict=True)
 ]
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 # the same with ReLU and what may follow it: kind and window → output, stride = window
 rectified = [after.relu() for after in responses]
 maps = {("no pooling", 1): rectified}
@@ -143,7 +148,7 @@ for way, (before, *rest) in maps.items():
     seen = (before != 0) | (rest[0] != 0)  # what is zero both times is no finding
     kept[way] = (before == rest[0])[seen].float().mean().item()  # a shift by one pixel
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 dashes = {"maximum": "-", "average": "--", "one entry of each": ":"}
 looks = {2: ("o", COLOURS[0]), 4: ("s", COLOURS[1]), 8: ("^", COLOURS[2])}
 with matplotlib.rc_context({**STYLE, "lines.markersize": 3.5}):
@@ -194,16 +199,19 @@ if show_solution:
 # connected layer of the network in question 10 have if its three poolings were left out, so that it
 # gets 64 × 32 × 32 inputs?
 
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/3-without-pooling"))
+
 # %%
 answer_3 = ...  # weights and biases
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_3 = "65,537,000"
 
 # %%
 check(answer_3, question("rdfia/3-without-pooling"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 with_pooling = question("rdfia/10-fc4").result
 without_pooling = question("rdfia/3-without-pooling").result
 if show_solution:
@@ -253,7 +261,7 @@ if show_solution:
 # each of its entries. So has a filter whose kernel is as large as the map, and there is just one
 # place where it fits.
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 torch.manual_seed(0)
 full = torch.nn.Linear(64 * 4 * 4, 1000)
 as_convolution = torch.nn.Conv2d(64, 1000, 4)
@@ -278,16 +286,19 @@ if show_solution:
 # With its fully connected layers turned into convolutions the network takes images of any size.
 # What does it give for an image of 64 × 64, of which the third pooling leaves 8 × 8?
 
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/6"))
+
 # %%
 answer_6 = ...  # (rows, columns) of the map of outputs
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_6 = (5, 5)
 
 # %%
 check(answer_6, question("rdfia/6"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 torch.manual_seed(0)
 network = question("rdfia/11").calculation
 module = build(network.layers).eval()
@@ -325,7 +336,7 @@ if show_solution:
 # What the map is good for needs weights that know something: those of the network that part 2
 # trains in question 15. The larger picture is eight test images side by side.
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 short = {"airplane": "plane", "automobile": "car"}
 if show_solution:
     base = Config(
@@ -357,7 +368,7 @@ if show_solution:
             )
         )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution and run.has_weights:
     cifar10 = load("cifar10")
     names = [short.get(name, name) for name in cifar10.classes]
@@ -435,16 +446,19 @@ if show_solution and run.has_weights:
 #
 # ([Araujo, Norris and Sim 2019](#cite-araujo2019)).
 
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/7"))
+
 # %%
 answer_7 = ...  # six numbers: after conv1, pool1, conv2, pool2, conv3, pool3
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_7 = "5, 6, 14, 16, 32, 36"
 
 # %%
 check(answer_7, question("rdfia/7"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 seen = torch.zeros(1, 3, 96, 96, requires_grad=True)
 deep = build(question("rdfia/7").calculation.layers)
 with torch.no_grad():
@@ -485,7 +499,7 @@ if show_solution:
 # the pixels, here over 128 test images, each with one channel of the layer. The images are
 # mirrored at their borders to 40 × 40, so that no field reaches the padding.
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     table = layer_table(rdfia(), (3, 32, 32))
     torch.manual_seed(0)
@@ -517,7 +531,7 @@ if show_solution:
             depth = 1 + sum(name.startswith(kinds[row.kind]) for name in seen_most[weights])
             seen_most[weights][f"{kinds[row.kind]}{depth}"] = field / field.sum()
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     # the smallest square around the middle that holds this share of the gradient
     sides = {
@@ -576,11 +590,17 @@ if show_solution:
 # Which padding lets the 5 × 5 convolutions with stride 1 keep the size of 32 × 32? Which stride
 # lets the 2 × 2 poolings without padding halve it?
 
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/8"))
+
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/9"))
+
 # %%
 answer_8 = ...  # the padding of the convolutions
 answer_9 = ...  # the stride of the poolings
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_8 = 2
 answer_9 = 2
 
@@ -590,7 +610,7 @@ check(answer_8, question("rdfia/8"))
 # %%
 check(answer_9, question("rdfia/9"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     display(
         Markdown("**Solution.** For the convolutions (question 8):"),
@@ -607,6 +627,24 @@ if show_solution:
 # 10 units. How many parameters has each layer, how many has the network, and how does that compare
 # with 50,000 training images?
 
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/10-conv1"))
+
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/10-conv2"))
+
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/10-conv3"))
+
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/10-fc4"))
+
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/10-fc5"))
+
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/11"))
+
 # %%
 answer_10_conv1 = ...
 answer_10_conv2 = ...
@@ -615,7 +653,7 @@ answer_10_fc4 = ...
 answer_10_fc5 = ...
 answer_11 = ...  # all together
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_10_conv1 = 2_432
 answer_10_conv2 = 51_264
 answer_10_conv3 = 102_464
@@ -641,7 +679,7 @@ check(answer_10_fc5, question("rdfia/10-fc5"))
 # %%
 check(answer_11, question("rdfia/11"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 table = layer_table(network.layers, network.input_shape)
 most, largest = max((row.num_parameters, row.layer) for row in table.rows)
 if show_solution:
@@ -675,16 +713,19 @@ if show_solution:
 # A bag of 1,000 visual words with a linear classifier for 10 classes learns $10 \cdot (1{,}000 + 1)
 # = 10{,}010$ parameters. How many times as many has the network?
 
+# %% tags=["remove-output"]
+answer_grid(question("rdfia/12"))
+
 # %%
 answer_12 = ...  # one number, to two digits or more
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_12 = "119.0"
 
 # %%
 check(answer_12, question("rdfia/12"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     display(
         Markdown("**Solution.**"),

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -164,7 +159,7 @@ show(
     profile=profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 best_rate, best_size = rate_runs.best("validation_loss"), size_runs.best("validation_loss")
 reached = {
     name: "diverged"
@@ -221,7 +216,7 @@ show(
     profile=profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 batches_loss, after_loss, test_loss = (
     first_epoch[f"{column}_loss"] for column in ("train", "measured_train", "measured_test")
 )
@@ -248,7 +243,7 @@ Markdown(
 # Overfitting begins where the test loss is lowest: from there on, what the network still learns of
 # its training images no longer carries over.
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 histories = [run.history for run in long_runs["base"] if not run.diverged]
 turns = [h["epoch"][h["measured_test_loss"].idxmin()] for h in histories]
 ends = [h.iloc[-1] for h in histories]

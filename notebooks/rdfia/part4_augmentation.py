@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -121,7 +116,7 @@ show(
     profile=judged_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 better = claim(
     "Crops and flips raise the test accuracy",
     judged.select("crop and flip"),
@@ -159,7 +154,7 @@ Markdown(
 # method: shown here on CIFAR-10 and on handwritten digits ([Alpaydin & Kaynak
 # 1998](#cite-alpaydin1998), 8 × 8 pixels).
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 digits = Config(
     network=(
         *(Conv2d(1, 16, 3, padding=1), ReLU(), MaxPool2d(2)),  # 16 × 4 × 4
@@ -180,7 +175,7 @@ digit_runs = sweep(
     seeds=digit_seeds,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 tested = (
     ("CIFAR-10 as it is", runs["base"], base),
     ("digits as they are", digit_runs["digits as they are"], digits),
@@ -212,7 +207,7 @@ show(
     profile=profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 harm = claim(
     "To mirror half of the digits lowers the accuracy on digits as they are",
     digit_runs.select("digits, half of them mirrored"),
@@ -296,7 +291,7 @@ show(
     profile=judged_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 told = {
     method: claim(
         f"{names[method]} raises the test accuracy",

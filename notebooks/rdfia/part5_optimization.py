@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -40,6 +35,7 @@ from labkit.training import (
     at_best_scale,
     sweep,
 )
+from labkit.widgets import playground
 
 # %% tags=["parameters"]
 profile: str = "quick"  # the name under which figures and tables are shown
@@ -110,7 +106,7 @@ show(
     profile=judged_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 better = claim(
     "An exponentially decaying learning rate raises the test accuracy",
     judged.select("decay"),
@@ -213,7 +209,7 @@ show(
     profile=compared_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 winner = compared.select(*best).best()
 adam = {rate: f"Adam {rate:g}" for rate in (1e-4, 1e-3)}
 learns = [
@@ -246,4 +242,21 @@ Markdown(
         if adam[1e-3] in compared
         else ""
     )
+)
+
+# %% [markdown] tags=["remove-cell"]
+# ## Try it yourself
+#
+# In JupyterLab, choose a learning rate, a momentum and a schedule for the base network and train
+# it; what was trained before is shown at once. Does a decay let the first rate be larger? (In plain
+# cells: `sweep(base, axes)`.)
+
+# %% tags=["remove-cell"]
+playground(
+    base,
+    {
+        "optimizer.learning_rate": sorted({0.001, 0.03, 0.1, learning_rate}),
+        "optimizer.momentum": sorted({0.0, 0.5, momentum}),
+        "schedule": [base.schedule, Exponential(decay=decay), Exponential(decay=decay / 2)],
+    },
 )

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -92,7 +87,7 @@ show(
     profile=judged_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 later = claim(
     "Dropout delays overfitting: the lowest validation loss comes later",
     judged.select(f"dropout {dropout:g}"),
@@ -176,7 +171,7 @@ show(
     profile=compared_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 chosen = compared.best("validation_accuracy")
 Markdown(
     f"**Answer** (profile {compared_profile}). The rate is the probability with which a unit is "
@@ -213,7 +208,7 @@ show(
     label="tab-rdfia-dropout-layer",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 Markdown(
     "**Answer.** In training units are set to 0 at random, and the others are multiplied by "
     f"$1/(1 - p) = {1 / (1 - dropout):g}$: the expected sum that the next layer gets, "
@@ -277,7 +272,7 @@ show(
     label="tab-rdfia-batch-norm-layer",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 source = "RDFIA 1-cd report, question 34"
 better = claim(
     "Batch normalisation raises the test accuracy",

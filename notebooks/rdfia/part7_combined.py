@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -43,6 +38,7 @@ from labkit.training import (
     full_scale,
     sweep,
 )
+from labkit.widgets import compare
 
 # %% tags=["parameters"]
 profile: str = "quick"  # the name under which figures and tables are shown
@@ -158,7 +154,7 @@ show(
     profile=judged_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 best_alone = judged.select(*(name for name in effects if name != "combined")).best(
     "validation_accuracy"
 )
@@ -177,7 +173,7 @@ together = {
     }.items()
 }
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 sorted_out = {
     sign: [f"*{name}* ({effect})" for name, effect in effects.items() if effect.sign == sign]
     for sign in (1, 0, -1)
@@ -206,6 +202,16 @@ Markdown(
     + "A ± is half of a 95 % interval: Student's t over the paired seeds, and no less than so many "
     "test images leave open."
 )
+
+# %% [markdown] tags=["remove-cell"]
+# ### Try it yourself
+#
+# In JupyterLab, choose which variants to overlay. (In plain cells:
+# `figures.learning_curves(runs.select("base", "decay"))`; `compare()` has every run that was ever
+# made here.)
+
+# %% tags=["remove-cell"]
+compare(runs)
 
 # %% [markdown]
 # ## Beside what others reached
@@ -257,7 +263,7 @@ show(
 # Its printed numbers go through the same check as a student's answer, which finds the mistake from
 # the number alone.
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 printed = {
     "1": ("rdfia/1-fully-connected", published("rdfia/1")["fully_connected_weights"]),
     "7, r₂": ("rdfia/7-first", published("rdfia/7")["receptive_field_conv1_pool1"]),

@@ -1,11 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#       format_version: '1.3'
-#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -19,7 +13,8 @@
 # Below each question stand the relation that it needs, a check of the answer, and the worked
 # solution. The check says which entries are wrong and, where a known mistake leads to exactly this
 # answer, which one. Numbers may be written as one pleases: `254x254`, `(254, 254)`, `390 410`,
-# `"1 2; 3 4"`.
+# `"1 2; 3 4"`. In JupyterLab each question has a grid for its answer, which is kept beside the
+# notebook in `answers.yaml`; in a plain cell it can be given as well.
 
 # %% tags=["parameters"]
 show_solution: bool = True  # show the worked solution below each answer
@@ -53,10 +48,13 @@ from labkit.widgets import answer_grid, stepper
 #
 # $$y_{r,c} = (X * K)_{r,c} = \sum_{i=-1}^{1} \sum_{j=-1}^{1} K_{i,j} \, X_{r-i,\,c-j} .$$
 
+# %% tags=["remove-output"]
+answer_grid(question("tdt4265/1a"))
+
 # %%
 answer_1a = ...  # three rows of five numbers: [[…], […], […]]
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1a = [
     [-11, 2, 4, -1, 7],
     [-24, 8, 12, -5, 12],
@@ -67,17 +65,13 @@ answer_1a = [
 check(answer_1a, question("tdt4265/1a"))
 
 # %% [markdown]
-# In JupyterLab the answer can also be put into a grid, and any convolution be stepped through
-# window by window: slide, and change the kernel, the stride and the padding. The second shows
-# another image, so that it gives nothing away.
-
-# %% tags=["remove-output"]
-answer_grid(question("tdt4265/1a"))
+# In JupyterLab any convolution can be stepped through window by window: slide, and change the
+# kernel, the stride and the padding. This one shows another image, so that it gives nothing away.
 
 # %% tags=["remove-output"]
 stepper([[1, 0, 2, 1], [0, 3, 1, 0], [2, 1, 0, 1]], [[1, 2], [0, -1]], padding=1)
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 worked = question("tdt4265/1a").calculation
 if show_solution:
     display(
@@ -91,7 +85,7 @@ if show_solution:
         worked,
     )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     show(
         figures.windows(worked, at=(1, 2)),
@@ -100,7 +94,7 @@ if show_solution:
         label="task1a-window",
     )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 verdict = check(published("tdt4265/1a")["result"], worked)
 if show_solution:
     display(
@@ -124,16 +118,19 @@ if show_solution:
 # ([Goodfellow, Bengio and Courville 2016](#cite-goodfellow2016),
 # [section 9.3](https://www.deeplearningbook.org/contents/convnets.html)).
 
+# %% tags=["remove-output"]
+answer_grid(question("tdt4265/1b"))
+
 # %%
 answer_1b = ...  # "convolution", "activation function" or "max pooling"
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1b = "max pooling"
 
 # %%
 check(answer_1b, question("tdt4265/1b"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 ring = [
     [0, 1, 1, 0],
     [1, 0, 0, 1],
@@ -169,7 +166,7 @@ for way, (pool, window) in ways.items():
         change[way, stride] = float(sum(abs(b - a) for a, b in pairs) / sum(a for a, _ in pairs))
         kept[way, stride] = sum(a == b for a, b in pairs) / len(pairs)
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 pixel, average, maximum = ways
 if show_solution:
     display(
@@ -225,16 +222,19 @@ if show_solution:
 # places ([Dumoulin and Visin 2016](#cite-dumoulin2016), relationship 6). Questions 1c
 # to 1g all rest on it.
 
+# %% tags=["remove-output"]
+answer_grid(question("tdt4265/1c"))
+
 # %%
 answer_1c = ...  # one number
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1c = 3
 
 # %%
 check(answer_1c, question("tdt4265/1c"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 sizes, tried = range(7, 65), range(33)
 fitting = [
     padding
@@ -259,16 +259,19 @@ if show_solution:
 # The input is 512 × 512. Convolved with stride 1 and without padding, with a square kernel of odd
 # size, it gives feature maps of 508 × 508. How large is the kernel?
 
+# %% tags=["remove-output"]
+answer_grid(question("tdt4265/1d"))
+
 # %%
 answer_1d = ...  # (rows, columns)
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1d = (5, 5)
 
 # %%
 check(answer_1d, question("tdt4265/1d"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 kernel = question("tdt4265/1d").calculation
 if show_solution:
     display(
@@ -286,16 +289,19 @@ if show_solution:
 # The feature maps of 508 × 508 are pooled with windows of 2 × 2 and stride 2. How large are they
 # afterwards?
 
+# %% tags=["remove-output"]
+answer_grid(question("tdt4265/1e"))
+
 # %%
 answer_1e = ...  # (rows, columns)
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1e = (254, 254)
 
 # %%
 check(answer_1e, question("tdt4265/1e"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     display(
         Markdown(
@@ -311,16 +317,19 @@ if show_solution:
 # The pooled maps go through a second convolution, with 3 × 3 kernels, stride 1 and no padding. How
 # large are its feature maps?
 
+# %% tags=["remove-output"]
+answer_grid(question("tdt4265/1f"))
+
 # %%
 answer_1f = ...  # (rows, columns)
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1f = (252, 252)
 
 # %%
 check(answer_1f, question("tdt4265/1f"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     display(
         Markdown("**Solution.** A kernel of 3 without padding takes one entry off each side:"),
@@ -348,16 +357,19 @@ if show_solution:
 # [`Conv2d`](https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html) and
 # [`Linear`](https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html)).
 
+# %% tags=["remove-output"]
+answer_grid(question("tdt4265/1g"))
+
 # %%
 answer_1g = ...  # one number
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1g = 390_410
 
 # %%
 check(answer_1g, question("tdt4265/1g"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 network = question("tdt4265/1g").calculation
 table = layer_table(network.layers, network.input_shape)
 most, largest = max((row.num_parameters, row.layer) for row in table.rows)

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -30,6 +25,7 @@ from labkit.figures import show
 from labkit.models import tdt4265_first
 from labkit.report.published import beside_published
 from labkit.training import SGD, Config, Data, full_scale, sweep
+from labkit.widgets import playground
 
 # %% tags=["parameters"]
 profile: str = "quick"  # the name under which figures and tables are shown
@@ -114,7 +110,7 @@ show(
     profile="full",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 judged = recorded or runs
 name = "first network"
 first_run = judged[name][0].history
@@ -132,4 +128,21 @@ Markdown(
         else "The prediction is not borne out here: the training ended before the training loss "
         "fell on without the validation loss."
     )
+)
+
+# %% [markdown] tags=["remove-cell"]
+# ## Try it yourself
+#
+# In JupyterLab, choose other settings for this network and train it with them; what was trained
+# before is shown at once. How far can the learning rate be raised before it diverges, and does
+# momentum move that bound? (In plain cells: `sweep(base, axes)`.)
+
+# %% tags=["remove-cell"]
+playground(
+    experiment["first network"],
+    {
+        "optimizer.learning_rate": sorted({0.005, 0.02, 0.1, 0.5, learning_rate}),
+        "optimizer.momentum": [0.0, 0.5, 0.9],
+        "batch_size": sorted({16, 256, batch_size}),
+    },
 )

@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -30,12 +25,14 @@ import pandas as pd
 from IPython.display import Markdown
 
 from labkit import figures
+from labkit.data import load
 from labkit.figures import show
 from labkit.handcalc import Sigmoid, layer_table
 from labkit.models import tdt4265_first, tdt4265_improved
 from labkit.report.claims import claim
 from labkit.report.published import beside_published
 from labkit.training import SGD, Adam, Augmentation, Config, Data, at_best_scale, full_scale, sweep
+from labkit.widgets import confusion
 
 # %% tags=["parameters"]
 profile: str = "quick"  # the name under which figures and tables are shown
@@ -183,7 +180,7 @@ show(
     profile=judged_profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 says = {
     "no batch normalisation": "Batch normalisation raises the test accuracy",
     "no flip": "Horizontal flips raise the test accuracy",
@@ -214,7 +211,7 @@ smaller = claim(
     source="TDT4265 A3 report, 3c",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 outcomes = Counter(each.outcome for each in (*told.values(), smaller))
 norm, flip = told["no batch normalisation"], told["no flip"]
 Markdown(
@@ -275,7 +272,7 @@ show(
     profile=profile,
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 for change, what in (("no batch normalisation", "batch normalisation"), ("no flip", "the flips")):
     claim(
         f"To give up Adam for SGD at 0.05 costs more test accuracy than to give up {what}",
@@ -348,7 +345,7 @@ show(
     profile="full",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 judged_3e, profile_3e = (recorded_each, "full") if "3e" in recorded_each else (extra_runs, profile)
 reached = claim(
     "With the extra convolution more than 80 % of the test images are right",
@@ -380,10 +377,19 @@ Markdown(
     )
 )
 
+# %% [markdown] tags=["remove-cell"]
+# ### Try it yourself
+#
+# In JupyterLab, click on a cell of the confusion matrix of the best network to see the images
+# behind it. (In plain cells: `figures.wrong_predictions(run, dataset, pair=("cat", "dog"))`.)
+
+# %% tags=["remove-cell"]
+confusion(candidates[best][0], load(improved.data.name))
+
 # %% [markdown]
 # ## 3f Over- or underfitting?
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 gaps = {
     name: 100
     * (judged_3e.mean(name, "train_accuracy") - judged_3e.mean(name, "validation_accuracy"))

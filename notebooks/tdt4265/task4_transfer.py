@@ -1,12 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -65,6 +60,7 @@ from labkit.training import (
     sweep,
     trained_model,
 )
+from labkit.widgets import answer_grid
 
 # %%
 wanted = backbone
@@ -90,16 +86,19 @@ Markdown(
 # %%
 display(Markdown(question("tdt4265/4a-parameters").question))
 
+# %% tags=["remove-output"]
+answer_grid(question("tdt4265/4a-parameters"))
+
 # %%
 answer_4a = ...  # a whole number
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 answer_4a = 8_398_858
 
 # %%
 check(answer_4a, question("tdt4265/4a-parameters"))
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 if show_solution:
     display(Markdown("**Solution.**"), question("tdt4265/4a-parameters").calculation)
 
@@ -193,7 +192,7 @@ else:
         )
     )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 best_of_task3 = runs.select(*task3).best("test_accuracy")
 ahead = claim(
     "A network pretrained on ImageNet is ahead of the best one that is trained on CIFAR-10 alone",
@@ -258,7 +257,7 @@ show(
 # %% [markdown]
 # What do these filters respond to?
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 luminance = weight.detach()[shown].mean(1)
 coloured = [
     f"filter {each}"
@@ -304,7 +303,7 @@ show(
     label="fig-task4-maps",
 )
 
-# %% tags=["solution"]
+# %% jupyter={"source_hidden": true} tags=["solution"]
 silent = (deep[:10].flatten(1).amax(1) == 0).sum().item()
 Markdown(
     f"**Answer.** {deep.shape[1]} × {deep.shape[2]} places are left of 224 × 224 pixels. An edge "

@@ -89,7 +89,9 @@ def test_what_is_loaded_first_shows_itself():
     assert run.stdout.startswith("max pooling, kernel 1×1, stride 1\n1  5\n")
 
 
-@pytest.mark.parametrize("module", ["shapes", "windows", "layers", "network", "checking", "render"])
+@pytest.mark.parametrize(
+    "module", ["shapes", "windows", "layers", "network", "checking", "render", "forms"]
+)
 def test_examples_in_docstrings(module):
     failed, attempted = doctest.testmod(importlib.import_module(f"labkit.handcalc.{module}"))
     assert attempted > 0

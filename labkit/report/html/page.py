@@ -5,8 +5,8 @@ snippets that one pandoc process converts. Whatever comes from a notebook is the
 pictures become `data:` URIs inside `<img>`, where no browser runs a script or loads anything. The
 page's policy says the same once more: only labkit's own script and style, named by their digests.
 
-`page.css` and `page.js` hold the look and what can be done with the page; without JavaScript
-everything can still be read.
+`page.css` and `page.js` hold the look and what can be done with the page, `figures/sorting.js` what
+sorts its tables; without JavaScript everything can still be read.
 """
 
 import base64
@@ -20,6 +20,7 @@ from nbformat import NotebookNode
 
 from labkit import project
 from labkit.errors import UsageError
+from labkit.figures.showing import SORTING
 from labkit.report.facts import Recorded
 from labkit.report.html.runs import Page
 from labkit.report.html.sanitised import escape
@@ -80,7 +81,8 @@ def write_html(
 
 
 def _document(title: str, language: str, contents: str, body: str) -> str:
-    style, script = STYLE.read_text(encoding="utf-8"), SCRIPT.read_text(encoding="utf-8")
+    style = STYLE.read_text(encoding="utf-8")
+    script = SCRIPT.read_text(encoding="utf-8") + SORTING.read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"

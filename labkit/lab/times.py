@@ -1,0 +1,60 @@
+"""How long a notebook takes on this machine: what it took on another, scaled by their speeds."""
+
+import functools
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from labkit import project
+from labkit.report.execute import Source
+
+FILE = "reports/times.yaml"  # written by benchmarks/notebook_times.py
+
+SIZE = 1024  # of the matrices that are multiplied
+ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds that a notebook takes: the first time, and again when its runs are there."""
+
+    first: float
+    again: float
+
+
+@functools.cache
+def speed() -> float:
+    """What this machine's cores do together, in billions of float32 operations a second.
+
+    Taken from products of matrices, which training spends most of its time with; in a quarter of
+    a second or so. Of bfloat16 and of GPUs it knows nothing.
+    """
+    matrix = np.ones((SIZE, SIZE), np.float32)
+    seconds = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - start)
+    return 2 * SIZE**3 / min(seconds) / 1e9  # the best: other work on the machine only takes away
+
+
+def times(source: Source, profile: str) -> Times | None:
+    """What the notebook takes on this machine; None where that was never measured."""
+    measured = _measured()
+    found = measured.get(profile, {}).get(source.name)
+    if not found:
+        return None
+    factor = measured["speed"] / speed()
+    return Times(*(seconds * factor for seconds in found))
+
+
+def measured_on() -> str:
+    """The machine and the day of the measurement that `times` goes by."""
+    measured = _measured()
+    return f"{measured['machine']}, {measured['date']}" if measured else "nowhere yet"
+
+
+def _measured() -> dict:
+    path = project.root() / FILE
+    return project.read_yaml(path) if path.exists() else {}

@@ -1,0 +1,72 @@
+"""A hand calculation in JupyterLab, as a student meets it."""
+
+import re
+
+from playwright.sync_api import expect
+
+TASK_1 = "tdt4265/task1_hand_calculation.py"
+RIGHT = ["-11", "2", "4", "-1", "7", "-24", "8", "12", "-5", "12", "-19", "10", "4", "-3", "15"]
+PUBLISHED = [*RIGHT]
+PUBLISHED[7], PUBLISHED[12] = RIGHT[12], RIGHT[7]  # two values changed places
+
+
+def open_grid(notebook):
+    """Task 1 with its imports and the grid of 1a run; returns the grid's cell."""
+    task = notebook(TASK_1)
+    task.run("from labkit.widgets import answer_grid")
+    cell = task.run('answer_grid(question("tdt4265/1a"))')
+    expect(cell.locator("input")).to_have_count(15)
+    return task, cell
+
+
+def test_a_wrong_matrix_a_named_mistake_the_right_one(notebook, lab):
+    _, cell = open_grid(notebook)
+    cell.locator("input").first.click()
+    for value in PUBLISHED:  # with the keyboard alone
+        cell.page.keyboard.type(value)
+        cell.page.keyboard.press("Tab" if value is not PUBLISHED[-1] else "Enter")
+    message = cell.locator(".labkit-message")
+    expect(message).to_contain_text("✗ 2 entries differ: row 2 column 3, row 3 column 3")
+    expect(message).to_contain_text("two entries changed places")
+    expect(cell.locator(".labkit-marked")).to_have_count(2)
+    for index in (7, 12):
+        cell.locator("input").nth(index).fill(RIGHT[index])
+    cell.get_by_role("button", name="Check").click()
+    expect(message).to_contain_text("✓ correct")
+    expect(cell.locator(".labkit-marked")).to_have_count(0)
+    assert "tdt4265/1a: |" in (lab.root / "notebooks/tdt4265/answers.yaml").read_text()
+
+
+def test_after_a_restart_the_answer_is_there(notebook, labkit, lab):
+    _, cell = open_grid(notebook)
+    values = [it.input_value() for it in cell.locator("input").all()]
+    assert values == RIGHT
+    sheet = lab.root / "notebooks/tdt4265/answers.yaml"
+    status, out, _ = labkit("check", str(sheet))
+    assert (status, out) == (0, "tdt4265/1a  correct\n")
+
+
+def test_run_all_and_save_change_nothing_that_git_tracks(notebook, lab):
+    task = notebook(TASK_1)
+    task.command("notebook:run-all-cells")
+    task.idle()
+    expect(task.panel.locator(".jp-OutputArea-output", has_text="390,410, correct")).to_be_visible()
+    assert task.panel.locator('[data-mime-type*="stderr"]').count() == 0
+    task.save()
+    saved = (lab.root / "notebooks" / TASK_1).with_suffix(".ipynb")
+    assert "390,410, correct" in saved.read_text()
+    assert lab.git("status", "--porcelain") == ""
+    task = notebook(TASK_1)  # its outputs are there again, without being run
+    shown = task.panel.locator(".jp-OutputArea-output", has_text="390,410, correct")
+    expect(shown).to_be_visible()
+
+
+def test_the_start_page_leads_to_a_notebook_and_knows_how_far_one_is(page, lab):
+    page.goto(lab.url)
+    row = page.get_by_role("row").filter(has_text="Task 1: hand calculation")
+    row.get_by_role("link").click()
+    expect(page.locator(".lm-TabBar-tabLabel", has_text="task1_hand_calculation")).to_be_visible()
+    expect(page.locator(".jp-NotebookPanel:visible")).to_contain_text("1a: a convolution")
+    page.locator(".lm-TabBar-tabLabel", has_text="index").click()
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => null)")
+    expect(row).to_contain_text(re.compile(r"1 of 7\s*1 right"))
