@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "labkit"
 
 # a module imports from what stands before it only; these four are below every room
-GROUND = ("errors", "project", "progress", "style")
+GROUND = ("progress", "errors", "project", "style")
 ROOMS = (
     "handcalc",
     "sheets",

@@ -1,8 +1,10 @@
 import os
 import pty
+import re
 import subprocess
 import sys
 import termios
+import time
 
 import pytest
 
@@ -70,3 +72,40 @@ def test_a_relay_draws_what_a_kernel_says(capsys):
     relay.show(state | {"id": "other", "closed": False})
     relay.close()  # its kernel died
     assert "1/2" in capsys.readouterr().err
+
+
+def test_in_a_notebook_it_is_a_line_of_text(monkeypatch):
+    said = []
+    monkeypatch.setattr(progress, "_has_kernel", lambda: True)
+    monkeypatch.setattr(progress.Shown, "show", lambda self, body, text: said.append((body, text)))
+    with progress.bar(4, "prepare <x>", unit="part") as bar:
+        time.sleep(0.3)
+        bar.update()
+        bar.set_postfix_str("loss 0.5")
+    bodies, texts = zip(*said, strict=True)
+    assert texts[0] == "prepare <x>: 0 %"
+    assert re.fullmatch(r"prepare <x>: 25 %, about \d+ s left; loss 0.5", texts[-2])
+    assert re.fullmatch(r"prepare <x>: 1/4 parts in 0.\d s, loss 0.5", texts[-1])
+    assert "prepare &lt;x&gt;: 0 %</div>" in bodies[0]
+
+
+def test_a_place_is_displayed_once_and_then_replaced(monkeypatch):
+    calls = []
+
+    class Handle:
+        def display(self, bundle, raw):
+            calls.append(("display", self, bundle, raw))
+
+        def update(self, bundle, raw):
+            calls.append(("update", self, bundle, raw))
+
+    monkeypatch.setattr("IPython.display.DisplayHandle", Handle)
+    place = progress.Shown()
+    place.show("<b>1</b>", "1")
+    place.show("<b>2</b>", "2")
+    assert [(call[0], call[2]["text/plain"]) for call in calls] == [
+        ("display", "1"),
+        ("update", "2"),
+    ]
+    assert calls[0][1] is calls[1][1]
+    assert all(raw for *_, raw in calls)

@@ -2,14 +2,38 @@
 
 import html
 import json
+from pathlib import Path
 
 import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from labkit import progress
 from labkit.data import Dataset
 from labkit.style import svg
 from labkit.training import Runs
+
+SORTING = Path(__file__).with_name("sorting.js")
+# JupyterLab sets all cells to the right; words belong to the left
+_IN_JUPYTERLAB = """<style>
+.labkit-sorted button {all: unset; cursor: pointer; font-weight: bold}
+.labkit-sorted button:focus-visible {outline: 2px solid}
+.labkit-sorted button::after {content: "↕"; opacity: .35; padding-left: .3em}
+.labkit-sorted [aria-sort=ascending] button::after {content: "↑"; opacity: 1}
+.labkit-sorted [aria-sort=descending] button::after {content: "↓"; opacity: 1}
+table.labkit-sorted :is(th, td).labkit-words {text-align: left}
+</style>
+<script>{
+SORTING
+const table = document.currentScript.parentElement.querySelector("table");
+table.classList.add("labkit-sorted");
+[...table.tHead.rows[0].cells].forEach((head, column) => {
+  const cells = [...table.tBodies[0].rows].map(row => row.cells[column]);
+  const words = cells.some(cell => /\\w/.test(cell.textContent) && isNaN(number(cell.textContent)));
+  if (words) for (const cell of [head, ...cells]) cell.classList.add("labkit-words");
+});
+sorting(table);
+}</script>"""
 
 STAND_IN = "Stand-in data (not the course's)."
 
@@ -26,10 +50,13 @@ def show(
 ) -> None:
     """Display a figure or a table with its caption; the report numbers it and sets it in place.
 
-    `caption` is Markdown and may hold math. `runs` (and `profile`) add the line that says which
-    data, seeds and device the numbers come from; `dataset` adds one where there are no runs, as
-    for its pictures. Where the data stand in for the course's own, the caption says so first.
-    `alt` describes a figure to who cannot see it; without it the caption does.
+    What is `shown` is a matplotlib figure or a pandas table. `caption` is Markdown and may hold
+    math; `label` is what `@label` in the text refers to. `runs` (and `profile`) add the line that
+    says which data, seeds and device the numbers come from; `dataset` adds one where there are no
+    runs, as for its pictures. Where the data stand in for the course's own, the caption says so
+    first. `alt` describes a figure to who cannot see it; without it the caption does.
+
+        show(figures.learning_curves(runs), "Loss and accuracy.", label="fig-curves", runs=runs)
 
     The output's metadata name the runs and hold a table's cells, from which `labkit.report` makes
     its lists of runs and numbers; so does what a table carries in `attrs["labkit"]`.
@@ -65,6 +92,9 @@ def show(
         data["image/svg+xml"] = body
     else:
         data["text/html"] = f"{body}<p>{words}{small}</p>"
+        if progress.in_notebook():
+            script = SORTING.read_text(encoding="utf-8")
+            data["text/html"] += _IN_JUPYTERLAB.replace("SORTING", script)
     display(data, metadata={"labkit": about}, raw=True)
 
 

@@ -6,8 +6,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from labkit.errors import Told
 
-class ConfigError(ValueError):
+
+class ConfigError(Told, ValueError):
     """A Config that cannot be: one line for each field, with its value and what is allowed."""
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from labkit import progress, project
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, Told
 from labkit.training import cluster, store
 from labkit.training.config import RunConfig, grid
-from labkit.training.live import LiveCurves
+from labkit.training.live import LiveSweep
 from labkit.training.store import Run
 from labkit.training.strict import ConfigError
 from labkit.training.wanted import Wanted
@@ -31,9 +31,10 @@ ERROR_RATE = r"(cer|wer)(_at_\d+)?"  # how the names of such metrics end
 class Difference:
     """A difference of two means, and half the width of its 95 % interval, in the metric's unit.
 
-    The margin is infinite where nothing tells it: of a metric that is no share of the examples, for
-    one seed, or seeds that all differ alike. As text in points of 0.01, for accuracies and error
-    rates: `−9.9 ± 4.4`.
+    `mean` is the difference over the pairs of `seeds` (so many), `margin` half of the interval. The
+    margin is infinite where nothing tells it: of a metric that is no share of the examples, for one
+    seed, or seeds that all differ alike. As text in points of 0.01, for accuracies and error rates:
+    `−9.9 ± 4.4`.
     """
 
     mean: float
@@ -49,15 +50,28 @@ class Difference:
         return f"{100 * self.mean:+.1f} ± {100 * self.margin:.1f}".replace("-", "−")
 
 
+class UnknownError(Told, KeyError):
+    """A name or a metric that there is none of; says which there are."""
+
+    __str__ = Exception.__str__  # KeyError's would put the sentence in quotes
+
+
 class Runs(Mapping[str, list[Run]]):
-    """Finished runs by the name of their Config: `runs["Adam"]` is a list, one run per seed."""
+    """Finished runs by the name of their Config: `runs["Adam"]` is a list, one run per seed.
+
+    `sweep` makes it; by hand it is `Runs({"Adam": [run, …]})`. It can be gone through as a
+    dictionary, and `runs | others` has the names of both.
+
+        runs.table({"test accuracy": "test_accuracy"})  # a row per name, mean ± standard deviation
+        runs["Adam"][0].history  # the curves of its first seed
+    """
 
     def __init__(self, runs: Mapping[str, Sequence[Run]]):
         self._runs = {name: list(group) for name, group in runs.items() if group}
 
     def __getitem__(self, name: str) -> list[Run]:
         if name not in self._runs:
-            raise KeyError(f"{name!r}; there are {', '.join(map(repr, self._runs)) or 'none'}")
+            raise UnknownError(f"{name!r}; there are {', '.join(map(repr, self._runs)) or 'none'}")
         return self._runs[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -81,18 +95,25 @@ class Runs(Mapping[str, list[Run]]):
         return Runs({**self._runs, **other._runs})
 
     def values_of(self, name: str, metric: str) -> list[float]:
-        """One value of `metric` per seed."""
+        """The values of `metric` of the runs called `name`, one per seed.
+
+        Raises KeyError for a name or a metric that there is none of.
+        """
         for run in self[name]:
             if metric not in run.metrics:
-                raise KeyError(f"{metric!r}; a run has {', '.join(run.metrics)}")
+                raise UnknownError(f"{metric!r}; a run has {', '.join(run.metrics)}")
         return [run.metrics[metric] for run in self[name]]
 
     def mean(self, name: str, metric: str) -> float:
-        """The mean of `metric` over the seeds."""
+        """The mean of `metric` over the seeds of `name`."""
         return statistics.fmean(self.values_of(name, metric))
 
     def spread(self, name: str, metric: str, digits: int = 3) -> str:
-        """Mean ± standard deviation as text, e.g. `0.803 ± 0.004`; one seed has no ±."""
+        """Mean ± standard deviation of `metric` over the seeds of `name`, e.g. `0.803 ± 0.004`.
+
+        As text with so many `digits` behind the point. The deviation is that of a sample (n − 1);
+        one seed has no ±.
+        """
         values = self.values_of(name, metric)
         text = f"{statistics.fmean(values):,.{digits}f}"
         if len(values) > 1 and not (digits == 0 and min(values) == max(values)):  # a count
@@ -100,16 +121,18 @@ class Runs(Mapping[str, list[Run]]):
         return text
 
     def difference(self, name: str, reference: str | float, metric: str) -> Difference:
-        """How much higher or lower `name` is than `reference`, seed by seed where both have it; or
-        than a number.
+        """How much higher or lower `name` is in a `metric` than `reference`, a name or a number.
 
-        The margin is half of a 95 % interval: t·s/√n of the n paired seeds, with s the standard
-        deviation of their differences and t Student's, of n − 1 degrees of freedom. Accuracies and
-        error rates are never told more precisely than their sampling of the examples allows, which
-        are the same for every seed: 1.96·√(2p(1 − p)/m) for rates near p on m examples, and
-        without the 2 beside a number. Of character error rates that is too wide.
+        Seed by seed where both have it. The margin is half of a 95 % interval: t·s/√n of the n
+        paired seeds, with s the standard deviation of their differences and t Student's, of n − 1
+        degrees of freedom. Accuracies and error rates are never told more precisely than their
+        sampling of the examples allows, which are the same for every seed: 1.96·√(2p(1 − p)/m) for
+        rates near p on m examples, and without the 2 beside a number. Of character error rates that
+        is too wide.
 
         Raises ValueError where the two have no seed in common.
+
+            print(runs.difference("Adam", "SGD", "test_accuracy"))  # in points: −9.9 ± 4.4
         """
         pair = isinstance(reference, str)
         first = self._by_seed(name, metric)
@@ -223,14 +246,18 @@ def sweep(
 ) -> Runs:
     """Every Config with every seed: taken from the store where it is there, trained where not.
 
-    Without `seeds` each Config has its own.
-
-    The Configs are given by name, or as one and `axes`, the values of some of its fields, of which
-    every combination is meant: `sweep(base, {"optimizer.learning_rate": [0.1, 0.01]})`.
+    `configs` are given by name, {name: Config}, or as one with `axes`, the values of some of its
+    fields, of which every combination is meant. Without `seeds` each Config has its own. `device`
+    is "auto", "cpu" or "cuda".
 
     Runs are trained one after another; with `jobs` (default: LABKIT_JOBS) so many at a time, each
     in a process of its own; with `scheduler` (default: LABKIT_SCHEDULER) on the Dask cluster at
-    that address. What is finished is kept, whatever happens to the others.
+    that address. What is finished is kept, whatever happens to the others. Raises ConfigError, with
+    the run's name, where one cannot be.
+
+        base = Config(network=rdfia(), optimizer=SGD(learning_rate=0.1))
+        runs = sweep(base, {"optimizer.learning_rate": [0.1, 0.01]})
+        runs = sweep({"SGD": base, "Adam": base.replace(optimizer=Adam(...))}, seeds=[0, 1])
     """
     configs = _named(configs, axes)
     seeds = _checked(seeds)
@@ -243,10 +270,17 @@ def sweep(
     }
     every = [one for group in wanted.values() for one in group]
     # a run under two names is one run
-    missing = {one.key: one for one in reversed(every) if one.found() is None}
-    missing = [one for one in every if missing.get(one.key) is one]
+    distinct = {one.key: one for one in reversed(every)}
+    found = [(one, one.found()) for one in every if distinct[one.key] is one]
+    missing = [one for one, run in found if run is None]
+    recorded = [run for _, run in found if run]
     jobs, scheduler = cluster.chosen(jobs, scheduler)
-    with _over_all(len(missing)) as finished, LiveCurves() as live:
+    with LiveSweep(recorded, missing) as live, _over_all(len(missing)) as bar:
+
+        def finished() -> None:
+            bar()
+            live.finished()
+
         if missing and scheduler:
             cluster.train(missing, scheduler, finished, live.show)
         elif min(jobs, len(missing)) > 1:
@@ -270,17 +304,25 @@ def sweep(
 
 
 def full_scale(configs: Mapping[str, RunConfig]) -> Runs:
-    """The committed full-scale runs of these experiments; none unless each of them has some, and of
-    as many epochs, so that no comparison mixes scales."""
+    """The committed full-scale runs of these experiments, `configs` by name; or no runs at all.
+
+    None unless each of them has some, and of as many epochs, so that no comparison mixes scales.
+
+        recorded = full_scale(experiment)
+    """
     found = {name: store.full_scale(config) for name, config in configs.items()}
     epochs = {run.config["epochs"] for group in found.values() for run in group}
     return Runs(found if all(found.values()) and len(epochs) == 1 else {})
 
 
 def at_best_scale(runs: Runs, configs: Mapping[str, RunConfig], profile: str) -> tuple[Runs, str]:
-    """What to judge these experiments by, and its profile: their committed full-scale runs where
-    there are such, else `runs`, which were made in `profile`. In the full profile always `runs`,
-    and on stand-in data, whose classes are others."""
+    """What to judge these experiments by, and its profile: committed full-scale runs, else `runs`.
+
+    `configs` are the experiments by name, and `runs` what came of them in `profile`. It is always
+    `runs` in the full profile, and on stand-in data, whose classes are others.
+
+        judged, judged_profile = at_best_scale(runs, experiment, profile)
+    """
     recorded = Runs({}) if profile == "full" or runs.stand_in else full_scale(configs)
     return (recorded, "full") if recorded else (runs, profile)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from labkit.data import Dataset, WordSet
-from labkit.training import store
+from labkit.training import interrupt, store
 from labkit.training.checkpoint import History
 from labkit.training.config import RunConfig, resolve_device
 from labkit.training.kinds import kind_of
@@ -43,14 +43,15 @@ class Wanted:
                 return run
             store.set_aside_damaged(self.config, self.dataset, self.device)
             unfinished = store.unfinished(self.config, self.dataset, self.device)
-            result = fit(
-                self.config,
-                self.dataset,
-                device=self.device,
-                description=self.description,
-                save_to=unfinished,
-                on_validation=on_validation,
-            )
-            run = store.save(self.config, self.dataset, result, self.device)
-            unfinished.unlink(missing_ok=True)
-            return run
+            with interrupt.after_saving(unfinished):
+                result = fit(
+                    self.config,
+                    self.dataset,
+                    device=self.device,
+                    description=self.description,
+                    save_to=unfinished,
+                    on_validation=on_validation,
+                )
+                run = store.save(self.config, self.dataset, result, self.device)
+                unfinished.unlink(missing_ok=True)
+                return run

@@ -5,6 +5,7 @@ All of it are views of what can be had in plain cells too: a step of the stepper
 playground trains `sweep(base, axes)`.
 """
 
+from labkit.errors import tell_value_errors
 from labkit.widgets.answer_grid import answer_grid
 from labkit.widgets.compare import compare
 from labkit.widgets.confusion import confusion
@@ -12,3 +13,5 @@ from labkit.widgets.playground import playground
 from labkit.widgets.stepper import stepper
 
 __all__ = ["answer_grid", "compare", "confusion", "playground", "stepper"]
+
+tell_value_errors()  # a notebook that imports widgets is one that somebody works in

@@ -31,7 +31,7 @@ Labels = tuple[str, ...]  # of the chosen values, in the order of the axes
 
 MOST_LOOKED_UP = 100  # combinations looked for in the records at the beginning
 SECONDS = 1.0  # between two drawings of a training, each of which takes a tenth of that
-GOES_ON = "Train goes on from the last finished epoch."
+GOES_ON = "Train goes on from there."
 INTERRUPT = "■ in the toolbar, or the key I twice, interrupts it."
 
 
@@ -47,9 +47,9 @@ def playground(base: "RunConfig", axes: Mapping[str, Iterable]) -> VBox:
 
         playground(base, {"optimizer.learning_rate": [0.001, 0.01, 0.1], "batch_size": [32, 64]})
 
-    JupyterLab's ■ interrupts the training; the next click on the button goes on from the last
-    finished epoch. In plain cells: `sweep(base, axes)`. The PDF leaves it out. ConfigError where
-    a field is unknown, ValueError where it has no values.
+    JupyterLab's ■ interrupts the training; the next click on the button goes on from there. In plain
+    cells: `sweep(base, axes)`. The PDF leaves it out. ConfigError where a field is unknown,
+    ValueError where it has no values.
     """
     return _Playground(base, axes)
 

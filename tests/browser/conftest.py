@@ -121,6 +121,11 @@ class Notebook:
         page.goto(f"{lab.url}/lab/workspaces/auto-{time.time_ns()}/tree/notebooks/{name}")
         self.panel = page.locator(".jp-NotebookPanel:visible")
         self.idle()
+        # JupyterLab drops without a word what is run before its kernel answers
+        page.wait_for_function(
+            "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.connectionStatus"
+            " === 'connected'"
+        )
 
     def idle(self) -> None:
         """Wait until the kernel has nothing to do."""
@@ -144,7 +149,7 @@ class Notebook:
         cell = self.cell(text)
         cell.scroll_into_view_if_needed()
         cell.locator(".jp-InputPrompt").click()
-        self.command("notebook:run-cell")
+        self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell'); }")
         return cell
 
     def save(self) -> None:

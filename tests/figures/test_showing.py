@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from quarters import made_run, make_dataset
 
-from labkit import figures
+from labkit import figures, progress
 from labkit.figures import showing
 from labkit.training import Run, Runs
 
@@ -80,6 +80,22 @@ def test_show_gives_a_table_one_line_of_headings(shown):
     assert re.findall(r"<th>(.*?)</th>", headings) == ["row", "x"]
     assert re.findall(r"<td>(.*?)</td>", rows[0]) == ["a", "&lt;1&gt;"]
     assert data["text/html"].endswith("<p>A table.</p>")
+
+
+def test_in_jupyterlab_a_table_brings_what_sorts_it(shown, monkeypatch):
+    figures.show(table(), "A table.")
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    figures.show(table(), "A table.")
+    (report, about), (jupyterlab, same) = shown
+    assert "<script" not in report["text/html"]
+    added = jupyterlab["text/html"].removeprefix(report["text/html"])
+    assert added != jupyterlab["text/html"]
+    assert "function sorting(table)" in added
+    # both exporters cut from the first of these to the last
+    assert "table>" not in added
+    assert "<table" not in added
+    assert about == same
+    assert len(added) < 4000
 
 
 def test_the_same_figure_gives_the_same_bytes(shown):

@@ -2,18 +2,21 @@ import dataclasses
 import math
 import os
 import random
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from quarters import made_run
 from scipy import stats
 
-from labkit import project
+from labkit import progress, project
 from labkit.handcalc import Flatten, Linear
 from labkit.training import (
     Adam,
@@ -137,6 +140,35 @@ def test_an_interrupted_run_is_taken_up(config, fits, monkeypatch):
     sweep({"only": config})
     assert taken == [*range(12, 24)]
     assert not list(project.runs().glob(".*.unfinished"))
+
+
+def test_in_jupyterlab_an_interrupted_run_ends_with_the_same_bits(config, fits, monkeypatch):
+    """It is saved at the very step, and not only at the end of an epoch."""
+    config = config.replace(epochs=4)
+    whole = sweep({"only": config})["only"][0]
+    monkeypatch.setenv("LABKIT_RUNS", str(project.runs().parent / "others"))
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(progress, "Shown", lambda: SimpleNamespace(show=lambda *shown: None))
+    real, taken = Trainer.step, []
+
+    def slow(self, *args):
+        taken.append(self.steps)
+        real(self, *args)
+        if taken == [*range(15)]:  # 6 steps an epoch
+            signal.raise_signal(signal.SIGINT)
+        elif len(taken) < 20:
+            time.sleep(0.1)
+
+    monkeypatch.setattr(Trainer, "step", slow)
+    with pytest.raises(KeyboardInterrupt, match=r"run 1 of 1 .*what was trained is kept"):
+        sweep({"only": config})
+    before = len(taken)
+    assert before < 20
+    again = sweep({"only": config})["only"][0]
+    assert 15 <= taken[before] <= before
+    assert taken[before:] == [*range(taken[before], 24)]
+    assert all((again.weights[name] == whole.weights[name]).all() for name in whole.weights)
+    assert (again.arrays["step_loss"] == whole.arrays["step_loss"]).all()
 
 
 def test_fresh_begins_anew_also_what_was_interrupted(config, dataset, monkeypatch):
@@ -368,8 +400,9 @@ def test_runs_on_a_stand_in_say_so(config, dataset, monkeypatch):
 
 
 def test_a_name_that_is_not_there_is_answered_with_those_that_are(runs):
-    with pytest.raises(KeyError, match="'c'; there are 'a', 'b'"):
+    with pytest.raises(KeyError, match="'c'; there are 'a', 'b'") as error:
         runs["c"]
+    assert str(error.value) == "'c'; there are 'a', 'b'"  # without KeyError's quotes around it
 
 
 def test_provenance_names_data_size_seeds_device_and_keys(runs):
