@@ -47,8 +47,8 @@ def playground(base: "RunConfig", axes: Mapping[str, Iterable]) -> VBox:
 
         playground(base, {"optimizer.learning_rate": [0.001, 0.01, 0.1], "batch_size": [32, 64]})
 
-    JupyterLab's ■ interrupts the training; the next click on the button goes on from there. In plain
-    cells: `sweep(base, axes)`. The PDF leaves it out. ConfigError where a field is unknown,
+    JupyterLab's ■ interrupts the training; the next click on the button goes on from there. In
+    plain cells: `sweep(base, axes)`. The PDF leaves it out. ConfigError where a field is unknown,
     ValueError where it has no values.
     """
     return _Playground(base, axes)
