@@ -88,11 +88,7 @@ def _index() -> str:
         names = "".join(f'<li><a href="#{it.name}">{it.name}</a></li>' for it in tasks)
         contents.append(f'<li><a href="#{course}">{title}</a><ol>{names}</ol></li>')
     parts += [_stepper(), _exercises(), SHEET]
-    for id, title in (
-        ("stepper", "Stepper"),
-        ("exercises", "Exercises"),
-        ("sheet", "Your answers"),
-    ):
+    for id, title in PARTS.items():
         contents.append(f'<li><a href="#{id}">{title}</a></li>')
     # a step of a calculation brings its own style with it
     step = handcalc.html(handcalc.max_pool([[1]], 1), at=(0, 0))
