@@ -75,7 +75,9 @@ def _dedented(source: str) -> str:
     return re.sub(r"^ {8}", "", source, flags=re.MULTILINE).strip()
 
 
-def test_curves_grow_in_place_and_an_interrupt_keeps_what_was_trained(opened, page):
+def test_curves_grow_in_place_and_an_interrupt_keeps_what_was_trained(
+    opened, page, lab, notebook, written
+):
     cell = opened.run("runs = sweep")
     line = cell.locator(".labkit-line")
     expect(line).to_contain_text(re.compile(r"run 1 of 2 .*, epoch (\d\d|[2-9])"))
@@ -113,7 +115,12 @@ def test_curves_grow_in_place_and_an_interrupt_keeps_what_was_trained(opened, pa
     assert tops == sorted(tops)
     assert len(set(tops)) <= 2
 
-    opened.run("runs = sweep")
+    opened.save()
+    lab.stop_kernels()
+    again = notebook(written)
+    cell = again.cell("runs = sweep")
+    expect(cell.locator(".jp-RenderedHTML svg")).to_be_visible()  # what was shown last
+    again.run("runs = sweep")
     expect(cell.locator("summary")).to_have_text(
         re.compile(r"2 runs: all from the records \(trained \d{4}-\d\d-\d\d on .+\)")
     )

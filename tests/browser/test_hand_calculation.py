@@ -38,6 +38,7 @@ def test_a_wrong_matrix_a_named_mistake_the_right_one(notebook, lab):
 
 
 def test_after_a_restart_the_answer_is_there(notebook, labkit, lab):
+    lab.stop_kernels()
     _, cell = open_grid(notebook)
     values = [it.input_value() for it in cell.locator("input").all()]
     assert values == RIGHT
