@@ -15,6 +15,6 @@
 # changed as you like: what was trained once is kept, and shown at once the next time.
 
 # %%
-from labkit.lab import start_page
+from labkit.lab.start_page import start_page
 
 start_page()

@@ -1,17 +1,18 @@
 """JupyterLab on a labkit project: the start page open, notebooks on a double click."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from labkit import project
-from labkit.lab.start_page import write_start_page
 
 # how JupyterLab differs from its defaults here: a .py file opens as a notebook, times of cells are
 # recorded, nothing is asked of the network
 CONFIG = Path(__file__).with_name("config")
 START = "notebooks/index.py"
+WRITE_START_PAGE = "from labkit.lab.start_page import write_start_page as it; it()"
 
 
 def command(arguments: Sequence[str] = ()) -> list[str]:
@@ -38,7 +39,7 @@ def environment() -> dict[str, str]:
 
 
 def launch(arguments: Sequence[str] = ()) -> None:
-    """Write the start page and become JupyterLab."""
-    write_start_page()
+    """Become JupyterLab; the start page is written meanwhile, by a process of its own."""
     os.chdir(project.root())
+    subprocess.Popen([sys.executable, "-c", WRITE_START_PAGE])
     os.execve(sys.executable, command(arguments), environment())

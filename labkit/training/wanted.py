@@ -31,6 +31,13 @@ class Wanted:
         """The name of its record."""
         return store.key(self.config, self.dataset.fingerprint, resolve_device(self.device))
 
+    def with_config(self, config: RunConfig) -> "Wanted":
+        """The run of another Config; what is trained on the same data does not load them again."""
+        other = Wanted(self.description, config, self.device)
+        if config.data == self.config.data:
+            vars(other)["dataset"] = self.dataset
+        return other
+
     def found(self) -> Run | None:
         """The finished run, made here or committed; None where there is neither."""
         return store.find(self.config, self.dataset, self.device)

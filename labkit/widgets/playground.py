@@ -64,6 +64,7 @@ class _Playground(VBox):
         self.controls = {path: self._control(path) for path in axes}
         self.tries: dict[Labels, Run] = {}
         self.drawn = 0.0
+        self.wanted: Wanted | None = None  # the one whose data the others share
         self.button = Button(description="Train", button_style="primary")
         self.button.on_click(self._train)
         self.note = HTML()
@@ -103,7 +104,8 @@ class _Playground(VBox):
 
         chosen = zip(self.values.items(), labels, strict=True)
         config = self.base.replace({path: values[label] for (path, values), label in chosen})
-        return Wanted("Training", config)
+        self.wanted = self.wanted or Wanted("Training", self.base)
+        return self.wanted.with_config(config)
 
     def _look_up(self) -> None:
         """What was tried before, in this notebook or another."""

@@ -22,11 +22,16 @@ def test_jupyterlab_starts_on_the_project_with_labkit_s_settings(monkeypatch, mi
     def execve(program, command, environment):
         started.update(command=command, environment=environment)
 
+    index = mini / "notebooks" / "index.py"
+    index.write_text("# %%\nfrom labkit.lab.start_page import start_page\n\nstart_page()\n")
     monkeypatch.setattr(os, "execve", execve)
+    begin = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda command: begin(command).wait())
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/mine")
     labkit("lab", "--no-browser", "--port=1234")
     assert started["command"][-2:] == ["--no-browser", "--port=1234"]
     assert f"--ServerApp.root_dir={mini}" in started["command"]
+    assert "mini/one" in index.with_suffix(".ipynb").read_text()
     assert started["environment"]["JUPYTER_CONFIG_PATH"] == f"{launch.CONFIG}:/mine"
 
 

@@ -7,8 +7,8 @@ from nbformat.v4 import new_output
 from report_project import write_notebook
 
 from labkit import project, sheets
-from labkit.lab import start_page, times
-from labkit.lab.start_page import Progress, progress_of, write_start_page
+from labkit.lab import times
+from labkit.lab.start_page import Progress, progress_of, start_page, write_start_page
 from labkit.report.execute import find_notebook, find_notebooks
 
 HAND = """\
@@ -99,7 +99,7 @@ def test_damaged_files_are_no_progress(hand, content):
 def test_the_page_is_there_before_anything_ran(mini):
     assert write_start_page() is None  # a project without one
     index = mini / "notebooks" / "index.py"
-    index.write_text("# %%\nfrom labkit.lab import start_page\n\nstart_page()\n")
+    index.write_text("# %%\nfrom labkit.lab.start_page import start_page\n\nstart_page()\n")
     path = write_start_page()
     assert path == index.with_suffix(".ipynb")
     (cell,) = nbformat.read(path, as_version=4).cells

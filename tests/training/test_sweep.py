@@ -30,6 +30,7 @@ from labkit.training import (
     wanted,
 )
 from labkit.training.trainer import Trainer
+from labkit.training.wanted import Wanted
 
 
 @pytest.fixture(autouse=True)
@@ -444,3 +445,15 @@ def test_at_best_scale_takes_the_committed_runs_where_there_are_some(monkeypatch
 def test_a_count_that_is_the_same_for_every_seed_has_no_deviation():
     runs = Runs({"a": [made_run("k", seed, trained_parameters=5130) for seed in (0, 1)]})
     assert runs.spread("a", "trained_parameters", digits=0) == "5,130"
+
+
+def test_another_config_on_the_same_data_loads_them_once(config, dataset, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(kinds, "load", lambda *_, **how: loaded.append(how) or dataset)
+    wanted = Wanted("one", config)
+    other = wanted.with_config(config.replace(batch_size=2))
+    assert other.key != wanted.key
+    assert len(loaded) == 1
+    assert other.key == Wanted("two", config.replace(batch_size=2)).key
+    wanted.with_config(config.replace({"data.validation_fraction": 0.3})).dataset  # noqa: B018
+    assert [how["validation_fraction"] for how in loaded][-1] == 0.3
