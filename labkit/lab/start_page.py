@@ -2,8 +2,10 @@
 
 import contextlib
 import html
+import itertools
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +26,10 @@ _CHECKED = re.compile(r"\*\*Check (\S+):\*\*")
 
 HEADS = ("notebook", *project.PROFILES, "answered", "run")
 
-# !important: JupyterLab sets the cells of every table to the right
-STYLE = """<style>
-.labkit-courses table {border-collapse: collapse; margin: 0 0 1.5em}
-.labkit-courses th, .labkit-courses td {text-align: left !important; vertical-align: top !important;
-  padding: .35em .9em .35em 0; white-space: nowrap; min-width: 4.5em}
-.labkit-courses :is(th, td):first-child {white-space: normal; width: 34em; max-width: 50vw}
-.labkit-courses small {opacity: .75}
-</style>"""
+# in the cells themselves: JupyterLab drops a <style> until the notebook has run, and sets the cells
+# of every table to the right
+_CELL = "text-align: left; vertical-align: top; padding: .35em .9em .35em 0; min-width: 4.5em"
+_FIRST = f"{_CELL}; width: 34em"
 
 
 @dataclass(frozen=True)
@@ -140,12 +138,19 @@ def _page() -> str:
         for course, sources in courses.items()
         if sources
     ]
-    return f"{STYLE}<div class='labkit-courses'>{''.join(tables)}<p>{_note()}</p></div>"
+    return f"{''.join(tables)}<p>{_note()}</p>"
 
 
 def _table(sources: list[Source]) -> str:
-    heads = "".join(f"<th>{it}</th>" for it in HEADS)
-    return f"<table><tr>{heads}</tr>{''.join(map(_row, sources))}</table>"
+    return f"<table>{_line(HEADS, 'th')}{''.join(map(_row, sources))}</table>"
+
+
+def _line(cells: Iterable[str], tag: str = "td") -> str:
+    """A row of a table."""
+    styles = (_FIRST, *itertools.repeat(_CELL, len(HEADS) - 1))
+    shown = zip(styles, cells, strict=True)
+    line = "".join(f'<{tag} style="{style}">{cell}</{tag}>' for style, cell in shown)
+    return f"<tr>{line}</tr>"
 
 
 def _row(source: Source) -> str:
@@ -164,7 +169,7 @@ def _row(source: Source) -> str:
         answers += f"<br><small>{done.right} right</small>"
     run = f"{done.cells_run} of {done.cells} cells" if done.cells_run else ""
     cells = [link, *(_time(source, profile) for profile in project.PROFILES), answers, run]
-    return f"<tr>{''.join(f'<td>{it}</td>' for it in cells)}</tr>"
+    return _line(cells)
 
 
 def _time(source: Source, profile: str) -> str:
@@ -179,14 +184,14 @@ def _time(source: Source, profile: str) -> str:
 def _shown(seconds: float) -> str:
     """About so long: nobody needs it to the second.
 
-    >>> _shown(3.4), _shown(47), _shown(460), _shown(9000)
-    ('5 s', '50 s', '8 min', '2.5 h')
+    >>> [_shown(seconds).split() for seconds in (3.4, 47, 460, 9000)]
+    [['5', 's'], ['45', 's'], ['8', 'min'], ['2.5', 'h']]
     """
     if seconds > 5400:
-        return f"{seconds / 3600:.1f} h"
+        return f"{seconds / 3600:.1f}\N{NO-BREAK SPACE}h"
     if seconds > 55:
-        return f"{seconds / 60:.0f} min"
-    return f"{5 * max(1, round(seconds / 5))} s"
+        return f"{seconds / 60:.0f}\N{NO-BREAK SPACE}min"
+    return f"{5 * max(1, round(seconds / 5))}\N{NO-BREAK SPACE}s"
 
 
 def _note() -> str:

@@ -117,7 +117,7 @@ class TestTimes:
         assert times.times(hand, "quick") == times.Times(first=120.0, again=6.0)
         assert times.times(hand, "full") is None
         page = start_page().data
-        assert "<td>2 min<br><small>again 5 s</small></td>" in page
+        assert ">2\N{NO-BREAK SPACE}min<br><small>again 5\N{NO-BREAK SPACE}s</small></td>" in page
         assert "2 cores, 2026-11-22" in page
 
     def test_never_measured(self, mini, hand):
