@@ -2,6 +2,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_browser import chromium, lab, notebook, page  # noqa: F401 - fixtures
 from quarters import make_config, make_dataset
 from report_project import make_project
 

@@ -53,7 +53,7 @@ def write_site(out: Path) -> Path:
     files = {
         "index.html": _index().encode(),
         "report.css": page.STYLE.read_bytes(),
-        "report.js": page.SCRIPT.read_bytes(),
+        "report.js": page.script().encode(),
         "site.css": (HERE / "site.css").read_bytes(),
         "site.js": (HERE / "site.js").read_bytes(),
         "labkit.zip": _archive(),

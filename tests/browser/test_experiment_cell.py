@@ -4,7 +4,10 @@ import re
 
 import nbformat
 import pytest
+from in_browser import needs_chromium
 from playwright.sync_api import expect
+
+pytestmark = needs_chromium
 
 CELLS = {
     "train": """

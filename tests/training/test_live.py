@@ -219,6 +219,9 @@ def test_an_interrupt_at_the_very_end_is_not_forgotten(monkeypatch, tmp_path):
 
 def test_in_a_terminal_an_interrupt_does_not_wait(monkeypatch, tmp_path):
     monkeypatch.setattr(progress, "in_notebook", lambda: False)
+    # a process in the background is started without it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), interrupt.after_saving(tmp_path / "state"):  # noqa: PT012
         signal.raise_signal(signal.SIGINT)
         pytest.fail("nothing has interrupted")
+    signal.signal(signal.SIGINT, before)

@@ -28,7 +28,6 @@ from labkit.report.html.section import Entry, Section
 from labkit.report.html.snippets import CODE, convert
 
 STYLE = Path(__file__).with_name("page.css")
-SCRIPT = Path(__file__).with_name("page.js")
 
 Placed = tuple[str, str, NotebookNode, str | None]  # course, name, notebook, failure
 
@@ -80,11 +79,17 @@ def write_html(
     project.write_whole(path, page.encode("utf-8", "replace"))
 
 
+def script() -> str:
+    """The page's script: contents, search, theme, figures, and tables that are sorted."""
+    own = Path(__file__).with_name("page.js")
+    return own.read_text(encoding="utf-8") + SORTING.read_text(encoding="utf-8")
+
+
 def _document(title: str, language: str, contents: str, body: str) -> str:
     style = STYLE.read_text(encoding="utf-8")
-    script = SCRIPT.read_text(encoding="utf-8") + SORTING.read_text(encoding="utf-8")
+    code = script()
     policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        f"default-src 'none'; script-src '{_digest(code)}'; style-src '{_digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     return f"""<!DOCTYPE html>
@@ -96,7 +101,7 @@ def _document(title: str, language: str, contents: str, body: str) -> str:
 <meta name="referrer" content="no-referrer">
 <title>{escape(title)}</title>
 <style>{style}</style>
-<script>{script}</script>
+<script>{code}</script>
 </head>
 <body>
 <a class="skip" href="#text">Skip to the text</a>

@@ -2,7 +2,10 @@
 
 import re
 
+from in_browser import needs_chromium
 from playwright.sync_api import expect
+
+pytestmark = needs_chromium
 
 TASK_1 = "tdt4265/task1_hand_calculation.py"
 RIGHT = ["-11", "2", "4", "-1", "7", "-24", "8", "12", "-5", "12", "-19", "10", "4", "-3", "15"]

@@ -16,17 +16,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 COPIED = ("notebooks", "params", "reports/results", "reports/published.yaml", "pyproject.toml")
 PATIENCE = 60_000  # milliseconds: CI has two cores, which other tests share
 expect.set_options(timeout=PATIENCE)
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if Path(__file__).parent in item.path.parents and not CHROMIUM:
-            item.add_marker(pytest.mark.skip(reason="no Chromium"))
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
 
 
 @dataclass
