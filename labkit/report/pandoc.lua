@@ -200,6 +200,32 @@ local function split(tbl)
   return tables
 end
 
+-- a table's columns, and its width in characters with each cell on one line, and with each word on
+-- one; of a longer word than LONGEST_WORD the template breaks the line
+local LONGEST_WORD = 45
+local function extent(tbl)
+  local cells, words = {}, {}  -- by column
+  for _, row in ipairs(rows_of(tbl)) do
+    local column = 1
+    for _, cell in ipairs(row.cells) do
+      local text = pandoc.utils.stringify(cell.contents)
+      if cell.col_span == 1 then
+        cells[column] = math.max(cells[column] or 0, pandoc.text.len(text))
+        for word in text:gmatch('%S+') do
+          words[column] = math.max(words[column] or 0, math.min(pandoc.text.len(word), LONGEST_WORD))
+        end
+      end
+      column = column + cell.col_span
+    end
+  end
+  local function sum(lengths)
+    local total = 0
+    for column = 1, #tbl.colspecs do total = total + (lengths[column] or 0) end
+    return total
+  end
+  return string.format('%d, %d, %d', #tbl.colspecs, sum(cells), sum(words))
+end
+
 local function framed(tbl)
   tables.merge_index_names(tbl)
   align_columns(tbl)
@@ -215,7 +241,8 @@ local function framed(tbl)
   local out = pandoc.Blocks{}
   if tbl.caption.long and #tbl.caption.long > 0 then out:extend(tbl.caption.long) end
   tbl.caption = {long = {}}
-  out:extend{pandoc.RawBlock('typst', '#fit['), tbl, pandoc.RawBlock('typst', ']')}
+  local start = '#fit(' .. extent(tbl) .. ')['
+  out:extend{pandoc.RawBlock('typst', start), tbl, pandoc.RawBlock('typst', ']')}
   return out
 end
 
