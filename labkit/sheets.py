@@ -23,6 +23,7 @@ from labkit.handcalc.tasks import Choice, Expected, Task
 
 LONGEST_SHEET = 200_000  # bytes
 KEPT_HERE = "# Answers given in the notebooks. To check them all: labkit check answers.yaml"
+FOLDER_VARIABLE = "LABKIT_NOTEBOOK_FOLDER"  # of the notebook that `labkit report` executes
 LONGEST_LINE = 100  # characters of a comment or a table
 
 
@@ -127,7 +128,12 @@ def answers_in(path: Path) -> dict[str, tuple[str, int]]:
 
     As `read_sheet` else: `answers_in(Path("answers.yaml"))`.
     """
-    lines = path.read_bytes().splitlines() if path.exists() else []
+    try:
+        lines = path.read_bytes().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError:
+        return read_sheet(path)  # which says what is the matter
     return read_sheet(path) if any(it.strip() and not it.startswith(b"#") for it in lines) else {}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
@@ -28,6 +29,13 @@ _THOUSANDS = [  # 3.271.753.728 and its like, with decimals after the other mark
     re.compile(rf"[+-]?\d{{1,3}}({mark}\d{{3}})({mark}\d{{3}})*({point}\d+)?")
     for mark, point in ((",", r"\."), (r"\.", ","), ("[ '’_]", "[.,]"))
 ]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """In the place of an answer that could not be fetched: the `reason`, which `check` tells."""
+
+    reason: str
 
 
 def read(answer, shape: tuple[int, ...]) -> Iterator[tuple[list[Given], tuple[int, ...]]]:

@@ -11,7 +11,7 @@ from labkit.handcalc import (
     miscounts,  # noqa: F401 - enters its mistakes into the catalogue
     render,
 )
-from labkit.handcalc.answers import Given, read, same
+from labkit.handcalc.answers import Given, Unreadable, read, same
 from labkit.handcalc.exercises import KINDS, exercise_named
 from labkit.handcalc.mistakes import Explanation, explain, named_place, position_of
 from labkit.handcalc.questions import question
@@ -112,6 +112,8 @@ def check(answer, task) -> Verdict:
     if isinstance(answer, Task):
         message = "the answer comes first, then the task: check(answer, task)"
         return Verdict(False, (), message, task=task, readable=False)
+    if isinstance(answer, Unreadable):
+        return Verdict(False, (), f"not readable: {answer.reason}", task=task, readable=False)
     if answer is None or answer is ... or (isinstance(answer, str) and not answer.strip()):
         return Verdict(False, (), "no answer yet", task=task)
     if isinstance(calculation, str):
@@ -126,7 +128,9 @@ def check(answer, task) -> Verdict:
         if isinstance(calculation, Solution) and isinstance(answer, str):
             readings += read(answer, (2,))  # "31,32" may be both solutions
     except Exception as error:  # whatever the answer is: an object's own code may raise anything
-        message = f"not readable: {_one_line(error)}"
+        empty = answer.split().count("?") if isinstance(answer, str) else 0  # of a grid's cells
+        reason = f"empty cells (?): {empty}" if empty else _one_line(error)
+        message = f"not readable: {reason}"
         return Verdict(False, (), message, task=task, readable=False)
     readings = [_as_asked(entries, found, shape, calculation) for entries, found in readings]
     for entries, found in readings:

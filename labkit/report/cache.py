@@ -8,6 +8,7 @@ the report and not the notebook.
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
@@ -18,12 +19,16 @@ import nbformat
 from nbformat import NotebookNode
 
 import labkit
-from labkit import project
+from labkit import project, sheets
+from labkit.errors import UsageError
 from labkit.report.execute import Source
 
 # the libraries whose version shows in a notebook's outputs
 SHAPING = ("torch", "numpy", "pandas", "matplotlib")
 PACKAGE = Path(labkit.__file__).parent
+
+# kept_answer("tdt4265/1c"), or of question("tdt4265/1c")
+_KEPT = re.compile(r"""\bkept_answer\((?:question\()?["']([^"']+)["']""")
 
 
 def inputs(source: Source, chosen: Mapping[str, Any]) -> dict[str, str]:
@@ -45,7 +50,22 @@ def inputs(source: Source, chosen: Mapping[str, Any]) -> dict[str, str]:
     if "labkit.training.store" in modules:
         records = sorted(project.results().glob("*/metrics.json"))
         found["committed records"] = _digest(*records)
-    return found
+    return found | _answers(source)
+
+
+def _answers(source: Source) -> dict[str, str]:
+    """The answers in the sheet beside a notebook that it asks for: those of its other questions
+    and of other notebooks may change.
+    """
+    names = _KEPT.findall(source.path.read_text(encoding="utf-8"))
+    if not names:
+        return {}
+    try:
+        kept = sheets.answers_in(source.path.with_name("answers.yaml"))
+    except UsageError as error:  # which the notebook's checks say
+        return {"answers.yaml": str(error)}
+    texts = {f"the answer to {name}": kept.get(name, ("", 0))[0] for name in names}
+    return {what: text for what, text in texts.items() if text.strip()}
 
 
 def reasons(executed: NotebookNode | None, now: Mapping[str, str]) -> list[str]:

@@ -34,7 +34,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ruamel.yaml import YAML, YAMLError
 from traitlets.config import Config
 
-from labkit import progress, project
+from labkit import progress, project, sheets
 from labkit.errors import UsageError, nearest
 from labkit.report import kernels
 
@@ -258,6 +258,7 @@ def execute(
             autosave_cell_every=SAVED_EVERY,
             relay=relay,
             title=source.name,
+            folder=source.path.parent,
             threads=threads,
         )
     except papermill.PapermillExecutionError:
@@ -329,7 +330,9 @@ class _Engine(NBClientEngine):
     """papermill's engine with our client, private sockets and a bar over the cells."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, *, relay, title, threads, **options):
+    def execute_managed_notebook(
+        cls, nb_man, kernel_name, *, relay, title, folder, threads, **options
+    ):
         kernels.fork_them()
         code_cells = sum(cell.cell_type == "code" for cell in nb_man.nb.cells)
         with (
@@ -347,7 +350,11 @@ class _Engine(NBClientEngine):
                 on_cell_complete=lambda cell, cell_index: bar.update(),
             )
             client.relay = relay
-            environment = {**os.environ, progress.RELAY_VARIABLE: "1"}
+            environment = {
+                **os.environ,
+                progress.RELAY_VARIABLE: "1",
+                sheets.FOLDER_VARIABLE: str(folder),
+            }
             if threads:
                 environment["OMP_NUM_THREADS"] = str(threads)
             _running.add(client)

@@ -247,7 +247,8 @@ def _readme(title: str, sources: Sequence[Source], tasks: Sequence[Task]) -> str
         parts += [
             "What is worked out by hand goes into the grids of the notebooks, which keep it in\n"
             f"`{sheet}`, or into that file itself, each answer behind\n"
-            "the name of its question:",
+            "the name of its question. The checks in the notebooks and in the report are of what\n"
+            "stands there:",
             f"    labkit check {sheet}    # what is right, what is wrong",
         ]
     return "\n\n".join(parts) + "\n"

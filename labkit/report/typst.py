@@ -49,6 +49,7 @@ PICTURES = {
 LOGOS = (".svg", ".png", ".jpg", ".pdf")
 MARKUP = {"text/markdown": "markdown", "text/html": "html", "text/latex": "latex"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
+SAVED_WIDGET = "labkit-saved-widget"  # of `labkit.lab.saving`
 
 TRACEBACK_LINES = 24
 LONGEST_WHOLE_TABLE = 24  # rows; a table of more may go over pages
@@ -548,7 +549,7 @@ class _Writer:
 
     def outputs(self, cell: NotebookNode, only_errors: bool) -> None:
         own = {key: cell.metadata[key] for key in ("caption", "label") if key in cell.metadata}
-        for output in _joined_streams(cell.outputs):
+        for output in map(_as_displayed, _joined_streams(cell.outputs)):
             if output.output_type == "error":
                 trace = _terminal("\n".join(output.traceback)).split("\n")
                 if len(trace) > TRACEBACK_LINES:
@@ -727,6 +728,14 @@ def _is_long(html: str) -> bool:
     """Whether a table may be too high for a page."""
     text = re.sub(r"<[^>]*>", "", html)
     return html.count("<tr") > LONGEST_WHOLE_TABLE or len(text) > LONGEST_WHOLE_TEXT
+
+
+def _as_displayed(output: NotebookNode) -> NotebookNode:
+    """A saved widget without the line that `labkit.lab.saving` puts in its place."""
+    if not output.get("metadata", {}).get(SAVED_WIDGET):
+        return output
+    data = {mime: value for mime, value in output.data.items() if mime != "text/html"}
+    return NotebookNode({**output, "data": NotebookNode({**data, WIDGET: {}})})
 
 
 def _is_bare_widget(output: NotebookNode) -> bool:

@@ -20,6 +20,7 @@ from labkit.training.store import Run
 from labkit.training.wanted import Wanted
 
 SECONDS = 1.0  # between two drawings: drawing takes a tenth of that
+WARM_UP = 2.0  # seconds of first steps, which are too slow to tell how long the others take
 
 
 class Interrupted(Told, KeyboardInterrupt):
@@ -45,7 +46,9 @@ class LiveSweep:
         self._states: dict[str, dict] = {}  # of the bars of runs, in the order they were begun
         self._finished = 0
         self._line, self._picture = progress.Shown(), progress.Shown()
-        self._started = self._began = time.monotonic()  # in all, and with the first step
+        self._started = time.monotonic()
+        self._began: float | None = None  # the first step
+        self._warm: tuple[float, float] | None = None  # when it was so, and the epochs by then
         self._drawn = 0.0
         self._bars = progress.sent_to(self._hear)
 
@@ -93,8 +96,6 @@ class LiveSweep:
         """A bar has moved: that of a run, or of what it needs, such as a download."""
         run = state["description"].strip().partition(" (from step")[0]
         if run in self._epochs:
-            if not self._states:
-                self._began = time.monotonic()
             self._states[run] = state
             left = self._seconds_left()
             about = f", about {progress.duration(left)} left" if left else ""
@@ -124,13 +125,19 @@ class LiveSweep:
         return self._states[run][since or "n"] / self._states[run]["total"]
 
     def _seconds_left(self) -> float:
-        """For all runs, by the epochs; 0 where there is nothing to tell it from yet."""
+        """For all runs, by the epochs since it is warm; 0 where there are none yet."""
+        now = time.monotonic()
         done = sum(self._epochs[run] * self._done(run) for run in self._states)
         before = sum(self._epochs[run] * self._done(run, "initial") for run in self._states)
-        seconds = time.monotonic() - self._began
-        if done == before or seconds < 2 * SECONDS:
+        trained = done - before
+        if self._began is None:
+            self._began = now
+        if self._warm is None and now - self._began >= WARM_UP:
+            self._warm = now, trained
+        seconds, epochs = (now - self._warm[0], trained - self._warm[1]) if self._warm else (0, 0)
+        if not epochs or seconds < SECONDS:
             return 0.0
-        return seconds * (sum(self._epochs.values()) - done) / (done - before)
+        return seconds * (sum(self._epochs.values()) - done) / epochs
 
     def _summary(self) -> tuple[str, str]:
         """HTML and text of what came of it."""

@@ -6,12 +6,12 @@ playground trains `sweep(base, axes)`.
 """
 
 from labkit.errors import tell_value_errors
-from labkit.widgets.answer_grid import answer_grid
+from labkit.widgets.answer_grid import answer_grid, kept_answer
 from labkit.widgets.compare import compare
 from labkit.widgets.confusion import confusion
 from labkit.widgets.playground import playground
 from labkit.widgets.stepper import stepper
 
-__all__ = ["answer_grid", "compare", "confusion", "playground", "stepper"]
+__all__ = ["answer_grid", "compare", "confusion", "kept_answer", "playground", "stepper"]
 
 tell_value_errors()  # a notebook that imports widgets is one that somebody works in

@@ -1,6 +1,7 @@
 """Cells to put the answer of a hand calculation into, and a button that has it checked."""
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from traitlets import TraitError
 from labkit import progress, sheets
 from labkit.errors import UsageError
 from labkit.handcalc import Task
+from labkit.handcalc.answers import Unreadable
 from labkit.handcalc.checking import form
 from labkit.handcalc.forms import AnswerForm
 from labkit.handcalc.render import working
@@ -39,6 +41,28 @@ def answer_grid(task, sheet: str | Path | None = "answers.yaml") -> VBox:
     """
     named = isinstance(task, Task) and task.name
     return _AnswerGrid(task, Path(sheet) if sheet and named and progress.in_notebook() else None)
+
+
+def kept_answer(task, sheet: str | Path = "answers.yaml"):
+    """The answer to a task that its grid keeps, for `check`; `...` where there is none yet.
+
+    `task` is the one that the grid was made of, or its name. `sheet` is the answer sheet, a file
+    beside the notebook: so it is found in JupyterLab as well as by `labkit report`. Nothing is
+    raised where it cannot be read: the verdict on such an answer says why.
+
+        answer_1c = kept_answer("tdt4265/1c")
+        check(answer_1c, question("tdt4265/1c"))
+
+    A report is made anew where the answer has changed, as long as the name stands there in quotes.
+    """
+    name = task.name if isinstance(task, Task) else task
+    # a notebook that is executed for a report works in the project's folder
+    path = Path(os.environ.get(sheets.FOLDER_VARIABLE, ""), sheet)
+    try:
+        text, _ = sheets.answers_in(path).get(name, ("", 0))
+    except UsageError as error:
+        return Unreadable(str(error).replace(str(path), path.name))
+    return text if text.strip() else ...
 
 
 class _AnswerGrid(VBox):
@@ -136,7 +160,10 @@ class _AnswerGrid(VBox):
         button.description = f"{'Hide' if self.working.outputs else 'Show'} the working"
 
     def _repr_mimebundle_(self, **kwargs):
-        plain = "answer_grid: cells to fill in JupyterLab; in plain cells, check([[…]], task)"
+        # `labkit.lab.saving` reads where the answer is kept
+        kept = f", kept in {self.sheet.name}" if self.sheet else ""
+        cells = f"answer_grid: cells to fill in JupyterLab{kept}"
+        plain = f"{cells}; in plain cells, check([[…]], task)"
         return {**super()._repr_mimebundle_(**kwargs), "text/plain": plain}
 
 

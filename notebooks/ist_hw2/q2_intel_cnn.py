@@ -76,7 +76,7 @@ from labkit.training import (
     sweep,
     trained_model,
 )
-from labkit.widgets import answer_grid, confusion
+from labkit.widgets import answer_grid, confusion, kept_answer
 
 # %% [markdown]
 # ## 2.1 A basic network
@@ -529,7 +529,7 @@ Markdown(
 answer_grid(question("ist_hw2/2.3-plain"))
 
 # %%
-answer_plain = ...  # a whole number
+answer_plain = kept_answer("ist_hw2/2.3-plain")  # or a whole number
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_plain = 5_340_742
@@ -549,7 +549,7 @@ if show_solution:
 answer_grid(question("ist_hw2/2.3-normalised"))
 
 # %%
-answer_normalised = ...  # a whole number
+answer_normalised = kept_answer("ist_hw2/2.3-normalised")  # or a whole number
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_normalised = 756_742

@@ -36,7 +36,7 @@ from labkit.handcalc import check, question
 from labkit.models import scratch
 from labkit.report.published import published
 from labkit.style import COLOURS, STYLE, WIDTH
-from labkit.widgets import answer_grid
+from labkit.widgets import answer_grid, kept_answer
 
 # %% [markdown]
 # ## The size of the output
@@ -49,7 +49,7 @@ from labkit.widgets import answer_grid
 answer_grid(question("nn_hw1/1-size"))
 
 # %%
-answer_size = ...  # (rows, columns)
+answer_size = kept_answer("nn_hw1/1-size")  # or (rows, columns)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_size = (62, 62)
@@ -79,7 +79,7 @@ if show_solution:
 answer_grid(question("nn_hw1/1-dilated"))
 
 # %%
-answer_dilated = ...  # (rows, columns)
+answer_dilated = kept_answer("nn_hw1/1-dilated")  # or (rows, columns)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_dilated = (26, 26)
@@ -145,7 +145,7 @@ display(Markdown(question("nn_hw1/1-forward").question))
 answer_grid(question("nn_hw1/1-forward"))
 
 # %%
-answer_forward = ...  # one 1 × 2 map for each filter: [[[a, b]], [[c, d]]]
+answer_forward = kept_answer("nn_hw1/1-forward")  # or a map for each filter: [[[a, b]], [[c, d]]]
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 x_1 = [[1, 2, 0, 3, 1], [0, 4, 1, 2, 5], [3, 1, 2, 0, 4]]

@@ -48,7 +48,7 @@ from labkit.models import nn_hw1
 from labkit.report.claims import claim
 from labkit.report.published import beside_published
 from labkit.training import Adam, Augmentation, Config, Data, Runs, at_best_scale, full_scale, sweep
-from labkit.widgets import answer_grid, confusion, playground
+from labkit.widgets import answer_grid, confusion, kept_answer, playground
 
 # %% [markdown]
 # ## The images
@@ -83,7 +83,7 @@ show(
 answer_grid(question("nn_hw1/2-parameters"))
 
 # %%
-answer_parameters = ...  # a whole number
+answer_parameters = kept_answer("nn_hw1/2-parameters")  # or a whole number
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_parameters = 26_349_898

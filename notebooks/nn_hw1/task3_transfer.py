@@ -90,7 +90,7 @@ from labkit.training import (
     sweep,
     trained_model,
 )
-from labkit.widgets import answer_grid
+from labkit.widgets import answer_grid, kept_answer
 
 # %%
 wanted = backbone
@@ -119,7 +119,7 @@ Markdown(
 answer_grid(question("nn_hw1/3-classifier"))
 
 # %%
-answer_classifier = ...  # a whole number
+answer_classifier = kept_answer("nn_hw1/3-classifier")  # or a whole number
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_classifier = 5130
@@ -135,7 +135,7 @@ check(answer_classifier, question("nn_hw1/3-classifier"))
 answer_grid(question("nn_hw1/3-batch-norm"))
 
 # %%
-answer_batch_norm = ...  # a whole number
+answer_batch_norm = kept_answer("nn_hw1/3-batch-norm")  # or a whole number
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_batch_norm = 14_730

@@ -11,7 +11,7 @@
 #
 # Questions 1 to 12 of the practical: what a convolution computes and costs, what it sees, and how
 # the network of part 2 comes to its number of parameters. Each question that has a number for an
-# answer has a cell for it, a check, and a worked solution.
+# answer has a grid for it, a check of what the grid keeps, and a worked solution.
 
 # %% tags=["parameters"]
 show_solution: bool = True  # show the worked solution below each answer
@@ -39,7 +39,7 @@ from labkit.models import build, rdfia
 from labkit.report.published import published
 from labkit.style import COLOURS, STYLE, WIDTH
 from labkit.training import SGD, Config, Data, sweep
-from labkit.widgets import answer_grid
+from labkit.widgets import answer_grid, kept_answer
 
 # %% [markdown]
 # ## Question 1: size and cost of a convolution
@@ -67,9 +67,9 @@ answer_grid(question("rdfia/1-weights"))
 answer_grid(question("rdfia/1-fully-connected"))
 
 # %%
-answer_1_size = ...  # (rows, columns)
-answer_1_weights = ...  # weights and bias of the filter
-answer_1_fully_connected = ...  # weights, without biases
+answer_1_size = kept_answer("rdfia/1-size")  # or (rows, columns)
+answer_1_weights = kept_answer("rdfia/1-weights")  # or a number: weights and bias of the filter
+answer_1_fully_connected = kept_answer("rdfia/1-fully-connected")  # or a number, without biases
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1_size = "129x129"
@@ -203,7 +203,7 @@ if show_solution:
 answer_grid(question("rdfia/3-without-pooling"))
 
 # %%
-answer_3 = ...  # weights and biases
+answer_3 = kept_answer("rdfia/3-without-pooling")  # or a number: weights and biases
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_3 = "65,537,000"
@@ -290,7 +290,7 @@ if show_solution:
 answer_grid(question("rdfia/6"))
 
 # %%
-answer_6 = ...  # (rows, columns) of the map of outputs
+answer_6 = kept_answer("rdfia/6")  # or (rows, columns) of the map of outputs
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_6 = (5, 5)
@@ -450,7 +450,7 @@ if show_solution and run.has_weights:
 answer_grid(question("rdfia/7"))
 
 # %%
-answer_7 = ...  # six numbers: after conv1, pool1, conv2, pool2, conv3, pool3
+answer_7 = kept_answer("rdfia/7")  # or six numbers: after conv1, pool1, conv2, pool2, conv3, pool3
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_7 = "5, 6, 14, 16, 32, 36"
@@ -597,8 +597,8 @@ answer_grid(question("rdfia/8"))
 answer_grid(question("rdfia/9"))
 
 # %%
-answer_8 = ...  # the padding of the convolutions
-answer_9 = ...  # the stride of the poolings
+answer_8 = kept_answer("rdfia/8")  # or a number: the padding of the convolutions
+answer_9 = kept_answer("rdfia/9")  # or a number: the stride of the poolings
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_8 = 2
@@ -646,12 +646,12 @@ answer_grid(question("rdfia/10-fc5"))
 answer_grid(question("rdfia/11"))
 
 # %%
-answer_10_conv1 = ...
-answer_10_conv2 = ...
-answer_10_conv3 = ...
-answer_10_fc4 = ...
-answer_10_fc5 = ...
-answer_11 = ...  # all together
+answer_10_conv1 = kept_answer("rdfia/10-conv1")  # or a number
+answer_10_conv2 = kept_answer("rdfia/10-conv2")
+answer_10_conv3 = kept_answer("rdfia/10-conv3")
+answer_10_fc4 = kept_answer("rdfia/10-fc4")
+answer_10_fc5 = kept_answer("rdfia/10-fc5")
+answer_11 = kept_answer("rdfia/11")  # or a number: all together
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_10_conv1 = 2_432
@@ -717,7 +717,7 @@ if show_solution:
 answer_grid(question("rdfia/12"))
 
 # %%
-answer_12 = ...  # one number, to two digits or more
+answer_12 = kept_answer("rdfia/12")  # or one number, to two digits or more
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_12 = "119.0"

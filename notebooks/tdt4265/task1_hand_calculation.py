@@ -14,7 +14,7 @@
 # solution. The check says which entries are wrong and, where a known mistake leads to exactly this
 # answer, which one. Numbers may be written as one pleases: `254x254`, `(254, 254)`, `390 410`,
 # `"1 2; 3 4"`. In JupyterLab each question has a grid for its answer, which is kept beside the
-# notebook in `answers.yaml`; in a plain cell it can be given as well.
+# notebook in `answers.yaml`. The cell below takes it from there, or has it written in.
 
 # %% tags=["parameters"]
 show_solution: bool = True  # show the worked solution below each answer
@@ -28,7 +28,7 @@ from labkit import figures
 from labkit.figures import show
 from labkit.handcalc import avg_pool, check, layer_table, max_pool, output_size, question
 from labkit.report.published import published
-from labkit.widgets import answer_grid, stepper
+from labkit.widgets import answer_grid, kept_answer, stepper
 
 # %% [markdown]
 # ## 1a: a convolution, window by window
@@ -52,7 +52,7 @@ from labkit.widgets import answer_grid, stepper
 answer_grid(question("tdt4265/1a"))
 
 # %%
-answer_1a = ...  # three rows of five numbers: [[…], […], […]]
+answer_1a = kept_answer("tdt4265/1a")  # or three rows of five numbers: [[…], […], […]]
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1a = [
@@ -122,7 +122,7 @@ if show_solution:
 answer_grid(question("tdt4265/1b"))
 
 # %%
-answer_1b = ...  # "convolution", "activation function" or "max pooling"
+answer_1b = kept_answer("tdt4265/1b")  # or "convolution", "activation function" or "max pooling"
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1b = "max pooling"
@@ -226,7 +226,7 @@ if show_solution:
 answer_grid(question("tdt4265/1c"))
 
 # %%
-answer_1c = ...  # one number
+answer_1c = kept_answer("tdt4265/1c")  # or one number
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1c = 3
@@ -263,7 +263,7 @@ if show_solution:
 answer_grid(question("tdt4265/1d"))
 
 # %%
-answer_1d = ...  # (rows, columns)
+answer_1d = kept_answer("tdt4265/1d")  # or (rows, columns)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1d = (5, 5)
@@ -293,7 +293,7 @@ if show_solution:
 answer_grid(question("tdt4265/1e"))
 
 # %%
-answer_1e = ...  # (rows, columns)
+answer_1e = kept_answer("tdt4265/1e")  # or (rows, columns)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1e = (254, 254)
@@ -321,7 +321,7 @@ if show_solution:
 answer_grid(question("tdt4265/1f"))
 
 # %%
-answer_1f = ...  # (rows, columns)
+answer_1f = kept_answer("tdt4265/1f")  # or (rows, columns)
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1f = (252, 252)
@@ -361,7 +361,7 @@ if show_solution:
 answer_grid(question("tdt4265/1g"))
 
 # %%
-answer_1g = ...  # one number
+answer_1g = kept_answer("tdt4265/1g")  # or one number
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_1g = 390_410

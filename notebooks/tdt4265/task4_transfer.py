@@ -60,7 +60,7 @@ from labkit.training import (
     sweep,
     trained_model,
 )
-from labkit.widgets import answer_grid
+from labkit.widgets import answer_grid, kept_answer
 
 # %%
 wanted = backbone
@@ -90,7 +90,7 @@ display(Markdown(question("tdt4265/4a-parameters").question))
 answer_grid(question("tdt4265/4a-parameters"))
 
 # %%
-answer_4a = ...  # a whole number
+answer_4a = kept_answer("tdt4265/4a-parameters")  # or a whole number
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 answer_4a = 8_398_858

@@ -74,3 +74,40 @@ def test_the_start_page_leads_to_a_notebook_and_knows_how_far_one_is(page, lab):
     page.locator(".lm-TabBar-tabLabel", has_text="index").click()
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => null)")
     expect(row).to_contain_text(re.compile(r"1 of 7\s*1 right"))
+
+
+def test_what_is_typed_is_what_the_cells_below_check(notebook):
+    task, _ = open_grid(notebook)
+    grid = task.run('answer_grid(question("tdt4265/1c"))')
+    grid.locator("input").fill("6")
+    grid.locator("input").press("Tab")
+    task.idle()
+    task.run("answer_1c = kept_answer")
+    expect(task.run("check(answer_1c")).to_contain_text("Check tdt4265/1c: 6, not correct.")
+
+
+def test_saved_a_grid_goes_on_and_opened_again_it_says_how_to(notebook, lab):
+    task, _ = open_grid(notebook)
+    grid = task.run('answer_grid(question("tdt4265/1c"))')
+    stepped = task.run("stepper([[1, 0")
+    expect(stepped.locator(".widget-slider").first).to_be_visible()
+    for value in "45":  # saved in between
+        grid.locator("input").fill(value)
+        grid.locator("input").press("Enter")
+        expect(grid.locator(".labkit-message")).to_contain_text("✗ not correct")
+        task.save()
+    expect(stepped.locator(".widget-slider").first).to_be_visible()
+
+    lab.stop_kernels()
+    task = notebook(TASK_1)
+    go_on = "To go on here, run the cells above and this one (Shift+Enter)."
+    lines = {
+        'answer_grid(question("tdt4265/1c"))': f"{go_on} What you typed is kept in answers.yaml.",
+        "stepper([[1, 0": go_on,
+    }
+    for cell, line in lines.items():
+        expect(task.cell(cell).locator(".jp-OutputArea-output")).to_have_text(line)
+    expect(task.panel).not_to_contain_text("Error displaying widget")
+    task.run("from labkit.widgets import answer_grid")
+    grid = task.run('answer_grid(question("tdt4265/1c"))')
+    expect(grid.locator("input")).to_have_value("5")

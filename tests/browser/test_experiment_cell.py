@@ -20,7 +20,7 @@ CELLS = {
             data=Data(name="digits"),
             optimizer=SGD(learning_rate=0.01),
             batch_size=32,
-            epochs=16,
+            epochs=32,  # long enough to be told the time left
         )
         runs = sweep(base, {"optimizer.learning_rate": [0.01, 0.02]})
         runs.table({"test accuracy": "test_accuracy"})
@@ -90,7 +90,7 @@ def test_curves_grow_in_place_and_an_interrupt_keeps_what_was_trained(
     )
     expect(error).to_contain_text(
         re.compile(
-            r"^Interrupted: at run 1 of 2 \(learning_rate 0.01, seed 0\), epoch [\d.]+ of 16; "
+            r"^Interrupted: at run 1 of 2 \(learning_rate 0.01, seed 0\), epoch [\d.]+ of 32; "
             r"what was trained is kept: run the cell again to go on\s*$"
         )
     )

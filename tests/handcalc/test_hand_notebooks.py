@@ -1,6 +1,7 @@
 """The notebooks of hand calculations: their checks with solutions, and as students find them."""
 
 import ast
+import re
 
 import pytest
 
@@ -57,6 +58,17 @@ def test_solutions_can_be_hidden(notebook, capsys):
     cells, _ = notebook
     assert all(verdict.right for verdict in run(cells, show_solution=False))
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_grid_s_answer_is_taken_and_checked(name):
+    """A name that is misspelt there would be no answer, silently."""
+    code = SOURCES[name].path.read_text()
+    grids = re.findall(r'^answer_grid\(question\("(.+)"\)\)$', code, re.MULTILINE)
+    kept = re.findall(r'^(answer_\w+) = kept_answer\("(.+?)"\)', code, re.MULTILINE)
+    checked = re.findall(r'^check\((answer_\w+), question\("(.+)"\)\)$', code, re.MULTILINE)
+    assert [question for _, question in kept] == grids
+    assert checked == kept
 
 
 def test_it_defines_no_functions_and_no_classes(notebook):

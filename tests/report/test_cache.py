@@ -2,6 +2,7 @@ import nbformat
 import pytest
 from report_project import write_notebook
 
+from labkit import sheets
 from labkit.report import cache, execute
 
 
@@ -108,6 +109,25 @@ def test_a_new_committed_record_counts_for_who_looks_for_runs(mini):
     (mini / "reports/results/key/metrics.json").write_text("{}")
     assert cache.reasons(executed(before["two"]), inputs("two")) == ["committed records changed"]
     assert cache.reasons(executed(before["one"]), inputs("one")) == []
+
+
+def test_an_answer_counts_for_the_notebook_that_asks_for_it(mini):
+    cell = '\n# %%\nanswer = kept_answer("tdt4265/1c")  # or one number\n'
+    write_notebook(mini, "two", SOURCE.replace("import figures", "import handcalc") + cell)
+    sheet = mini / "notebooks/mini/answers.yaml"
+    before = inputs("two")
+    sheets.put_answer(sheet, "tdt4265/1c", "")
+    sheets.put_answer(sheet, "tdt4265/1d", "5 5")
+    assert cache.reasons(executed(before), inputs("two")) == []
+    sheets.put_answer(sheet, "tdt4265/1c", "4")
+    assert cache.reasons(executed(before), inputs("two")) == ["the answer to tdt4265/1c is new"]
+    assert cache.reasons(executed(inputs("one")), inputs("one")) == []
+    before = inputs("two")
+    sheets.put_answer(sheet, "tdt4265/1c", "3")
+    assert cache.reasons(executed(before), inputs("two")) == ["the answer to tdt4265/1c changed"]
+    sheet.write_text("tdt4265/1c: [1\n")
+    told = ["answers.yaml is new", "the answer to tdt4265/1c is gone"]
+    assert cache.reasons(executed(before), inputs("two")) == told
 
 
 def test_a_library_s_version_counts(mini, monkeypatch):

@@ -12,9 +12,10 @@ import jupytext
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from pypdf import PdfReader
 from report_project import write_notebook
 
-from labkit import progress, project
+from labkit import progress, project, sheets
 from labkit.errors import UsageError
 from labkit.handcalc import check
 from labkit.handcalc.questions import QUESTIONS, course_questions
@@ -291,6 +292,30 @@ def test_a_released_hand_calculation_runs_to_its_end(
         data["text/plain"] for data in shown if "no answer yet" in data.get("text/plain", "")
     ]
     assert verdicts == ["no answer yet"] * checks
+
+
+def test_a_student_s_report_shows_the_verdicts_on_what_the_grids_keep(
+    tmp_path, labkit, monkeypatch
+):
+    """Of a hand calculation alone: the other notebooks of the course train."""
+    monkeypatch.setenv("LABKIT_ROOT", str(ROOT))
+    write_release("tdt4265", tmp_path / "student")
+    monkeypatch.setenv("LABKIT_ROOT", str(tmp_path / "student"))
+    for path in (tmp_path / "student").glob("*/tdt4265/task[234]*"):
+        path.unlink()
+    assert labkit("report", "--profile", "smoke")[0] == 0
+    sheet = tmp_path / "student" / "notebooks" / "tdt4265" / "answers.yaml"
+    sheets.put_answer(sheet, "tdt4265/1c", "6")
+    sheets.put_answer(sheet, "tdt4265/1f", "252\t252")
+    _, told, _ = labkit("report", "--profile", "smoke", "--why")
+    for name in ("tdt4265/1c", "tdt4265/1f"):
+        assert f"the answer to {name} is new" in told
+    assert labkit("report", "--profile", "smoke")[0] == 0
+    pdf = tmp_path / "student" / "reports" / "build" / "smoke" / "report.pdf"
+    text = " ".join("".join(page.extract_text() for page in PdfReader(pdf).pages).split())
+    assert "Check tdt4265/1c: 6, not correct. Hint: it looks as if the padding was counted" in text
+    assert "Check tdt4265/1f: 252 × 252, correct." in text
+    assert text.count("no answer yet") == 5
 
 
 class TestFolder:

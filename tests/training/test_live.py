@@ -67,9 +67,10 @@ def pictures(shown):
 def test_the_line_says_run_epoch_and_time_left_for_all(wanted, shown, clock):
     with live.LiveSweep([], wanted) as sweep:
         with progress.bar(20, "Adam, seed 0") as bar:
-            clock.now += 8
-            bar.update(10)
-            bar.refresh()
+            for seconds, steps in ((2, 2), (8, 10)):
+                clock.now += seconds
+                bar.update(steps)
+                bar.refresh()
         sweep.finished()
         with progress.bar(20, "SGD, seed 0 (from step 10)", done=10) as bar:
             clock.now += 2
@@ -78,11 +79,23 @@ def test_the_line_says_run_epoch_and_time_left_for_all(wanted, shown, clock):
         sweep.finished()
     said = lines(shown)
     assert said[:2] == ["2 runs to train", "run 1 of 2 (Adam, seed 0), epoch 0.0 of 4"]
-    # 2 of 8 epochs took 8 s
-    assert "run 1 of 2 (Adam, seed 0), epoch 2.0 of 4, about 24 s left" in said
-    # half of the second was trained before: 3 epochs took 10 s, and 8 − 2 − 3 are left
-    assert "run 2 of 2 (SGD, seed 0), epoch 3.0 of 4, about 10 s left" in said
-    assert said[-1] == "2 runs trained in 10 s"
+    # 2 epochs took 8 s, and 5.6 of 8 are left
+    assert "run 1 of 2 (Adam, seed 0), epoch 2.4 of 4, about 23 s left" in said
+    # half of the second was trained before: 3 epochs took 10 s, and 8 − 2.4 − 3 are left
+    assert "run 2 of 2 (SGD, seed 0), epoch 3.0 of 4, about 9 s left" in said
+    assert said[-1] == "2 runs trained in 12 s"
+
+
+def test_slow_first_steps_are_not_taken_for_the_pace(wanted, shown, clock):
+    """One step in the first 2 s, then 10 a second: 800 of them take 80 s."""
+    steps = [1, *[10] * 6]
+    with live.LiveSweep([], wanted), progress.bar(400, "Adam, seed 0") as bar:
+        for count in steps:
+            clock.now += 2 if count == 1 else 1
+            bar.update(count)
+            bar.refresh()
+    left = [it[1] for text in lines(shown) if (it := re.search("about (.+) left", text))]
+    assert left[:3] == ["1 min 19 s", "1 min 18 s", "1 min 17 s"]
 
 
 def test_what_a_run_needs_first_is_part_of_the_line(wanted, shown):

@@ -21,7 +21,7 @@ from labkit.handcalc import (
 from labkit.handcalc.questions import QUESTIONS
 from labkit.handcalc.windows import flat
 from labkit.site import desk
-from labkit.widgets import answer_grid, stepper
+from labkit.widgets import answer_grid, kept_answer, stepper
 from labkit.widgets.answer_grid import NO_SIGN
 
 IMAGE = [[2, 1, 2, 3, 1], [3, 9, 1, 1, 4], [4, 5, 0, 7, 0]]
@@ -397,6 +397,38 @@ class TestWhatIsKept:
         assert self.sheet.read_text() == "tdt4265/1c: [1\n"
         grid.check_button.click()
         assert "✓ correct" in grid.verdict.value
+
+    def test_what_is_kept_can_be_checked(self):
+        assert kept_answer("tdt4265/1c") is ...
+        grid = answer_grid(question("tdt4265/1c"))
+        grid.cells[0].value = "3"
+        assert kept_answer("tdt4265/1c") == kept_answer(question("tdt4265/1c")) == "3"
+        grid.cells[0].value = " "
+        assert kept_answer("tdt4265/1c") is ...
+
+    def test_a_matrix_half_filled_in_is_checked_as_such(self):
+        grid = answer_grid(question("tdt4265/1a"))
+        for cell in grid.cells[:12]:
+            cell.value = "1"
+        verdict = check(kept_answer("tdt4265/1a"), question("tdt4265/1a"))
+        assert str(verdict) == "not readable: empty cells (?): 3"
+
+    def test_the_verdict_says_why_a_sheet_cannot_be_read(self):
+        self.sheet.write_text("tdt4265/1b: [1\n")
+        for name in ("tdt4265/1b", "tdt4265/1c"):
+            verdict = check(kept_answer(name), question(name))
+            assert str(verdict).startswith("not readable: answers.yaml, line 2: ")
+            assert not verdict.readable
+        self.sheet.unlink()
+        self.sheet.mkdir()
+        verdict = check(kept_answer("tdt4265/1c"), question("tdt4265/1c"))
+        assert str(verdict) == "not readable: answers.yaml cannot be read (Is a directory)"
+
+    def test_a_report_finds_the_sheet_beside_the_notebook(self, monkeypatch, tmp_path):
+        sheets.put_answer(tmp_path / "notebooks" / "mini" / "answers.yaml", "tdt4265/1c", "4")
+        assert kept_answer("tdt4265/1c") is ...
+        monkeypatch.setenv(sheets.FOLDER_VARIABLE, str(tmp_path / "notebooks" / "mini"))
+        assert kept_answer("tdt4265/1c") == "4"
 
     def test_a_task_without_a_name_or_a_report_keeps_nothing(self, monkeypatch):
         answer_grid(3).cells[0].value = "3"
