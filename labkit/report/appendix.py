@@ -1,7 +1,8 @@
 """The appendix: every run that the report rests on, with its settings and where it was made."""
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from string import ascii_lowercase
 from typing import Any
 
 from nbformat import NotebookNode
@@ -10,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from labkit.report.facts import Facts, Recorded
 
 UNSET = (None, False, 0, 0.0, "default", "Constant", [])
+MOST_LAYERS = 24  # that are listed; of a longer network (a pretrained one) the backbone tells more
 
 
 def page(facts: Facts, records: Mapping[str, Recorded], titles: Mapping[str, str]) -> NotebookNode:
@@ -52,20 +54,29 @@ def _of_notebook(title: str, groups: Mapping[str, Sequence[Recorded]]) -> list[N
         for key, value in next(iter(settings.values())).items()
         if all(other.get(key) == value for other in settings.values())
     }
-    made = {name: _made(runs) for name, runs in groups.items()}
-    rows = [
-        (
-            name,
-            _listed((k, v) for k, v in settings[name].items() if k not in shared) or "–",
-            ", ".join(f"{run.config['seed']}: {run.key[:6]}" for run in runs),
-            made[name],
-        )
-        for name, runs in groups.items()
-    ]
+    columns = {
+        "name": list(groups),
+        "settings": [
+            _listed((k, v) for k, v in its.items() if k not in shared) or "–"
+            for its in settings.values()
+        ],
+        "seed: run": [
+            ", ".join(f"{run.config['seed']}: {run.key[:6]}" for run in runs)
+            for runs in groups.values()
+        ],
+    }
+    # where and when is long: said once, below, and by a letter in the rows where it differs
+    made = dict(zip(dict.fromkeys(map(_made, every)), ascii_lowercase, strict=False))
+    if len(made) > 1:
+        columns["made"] = [
+            ", ".join(dict.fromkeys(made[_made(run)] for run in runs)) for runs in groups.values()
+        ]
+    where = [f"{letter}: {it}" if len(made) > 1 else it for it, letter in made.items()]
     caption = f"The runs of “{title}”"
     caption += f". All have {_listed(shared.items())}" if shared else ""
-    table = _table(("name", "settings", "seed: run", "made on"), rows)
-    about = {"kind": "table", "caption": f"{caption}.", "provenance": _stored(every)}
+    table = _table(columns, list(zip(*columns.values(), strict=True)))
+    provenance = "; ".join(filter(None, (*where, _stored(every))))
+    about = {"kind": "table", "caption": f"{caption}.", "provenance": provenance}
     output = new_output(
         "display_data",
         {"text/html": table, "text/plain": caption},
@@ -85,7 +96,14 @@ def _own_layers(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         return {}
     shared = set.intersection(*(set(layers) for layers in networks.values()))
     own = {name: [it for it in layers if it not in shared] for name, layers in networks.items()}
-    return {name: f"with {' → '.join(it)}" if it else "as all have it" for name, it in own.items()}
+    return {
+        name: "as all have it"
+        if not its
+        else f"of {len(networks[name])} layers"
+        if len(its) > MOST_LAYERS
+        else f"with {' → '.join(its)}"
+        for name, its in own.items()
+    }
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -95,24 +113,27 @@ def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             found |= _settings(value, f"{prefix}{name}.")
         elif name == "network":
-            found[name] = " → ".join(value)
+            listed = len(value) <= MOST_LAYERS
+            found[name] = " → ".join(value) if listed else f"of {len(value)} layers"
         elif name != "seed" and value not in UNSET:
-            found[prefix + name] = f"{value:g}" if isinstance(value, float) else str(value)
+            found[prefix + name] = _value(value)
     return found
+
+
+def _value(value: Any) -> str:
+    """A setting in as many digits as say something: of a mean of pixels, six."""
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _listed(settings: Iterable[tuple[str, str]]) -> str:
     return "; ".join(f"{name} {value}" for name, value in settings)
 
 
-def _made(runs: Sequence[Recorded]) -> str:
-    environments = [run.environment for run in runs]
-    return "; ".join(
-        dict.fromkeys(
-            f"{it['device']}, {it['precision']}, torch {it['torch']}, {it['finished'][:10]}"
-            for it in environments
-        )
-    )
+def _made(run: Recorded) -> str:
+    it = run.environment
+    return f"{it['device']}, {it['precision']}, torch {it['torch']}, {it['finished'][:10]}"
 
 
 def _stored(runs: Sequence[Recorded]) -> str:
@@ -120,7 +141,7 @@ def _stored(runs: Sequence[Recorded]) -> str:
     return f"{len(runs)} runs, {committed} of them from committed records" if committed else ""
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(heads: Iterable[str], rows: Collection[Sequence[str]]) -> str:
     head = "".join(f"<th>{it}</th>" for it in heads)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
