@@ -21,6 +21,7 @@ from turns import machine
 from ways import Plain, Setting, labkit_epochs, labkit_trainer
 
 from labkit import project
+from labkit.training.config import resolve_device, resolve_precision
 
 WAYS = ("plain", "labkit fp32", "labkit bf16")
 
@@ -30,12 +31,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--images", type=int, help="the first so many of the 45,000")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:2])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, help="default: all that are native here")
     parser.add_argument("--quick", action="store_true", help="as little as runs: for debugging")
     parser.add_argument("--results", type=Path, help="the file of finished runs (JSON lines)")
     chosen = parser.parse_args()
     if chosen.quick:
         chosen.epochs, chosen.images, chosen.seeds = 1, 256, [0, 1]
+    if not chosen.ways:
+        native = resolve_precision("auto", resolve_device()) == "bf16"
+        chosen.ways = WAYS if native else WAYS[:2]
     path = chosen.results or project.runs() / "accuracy.jsonl"
 
     print(machine("torchvision"))
