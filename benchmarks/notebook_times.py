@@ -24,6 +24,7 @@ from labkit import progress, project
 from labkit.lab import times
 from labkit.report.execute import Source, execute, failure, find_notebooks, settings
 from labkit.report.supply import Supply
+from labkit.training.config import resolve_precision
 
 
 def main() -> None:
@@ -45,7 +46,8 @@ def main() -> None:
 
     path = project.root() / times.FILE
     kept = project.read_yaml(path) if path.exists() else {}
-    kept |= {
+    precision = resolve_precision("auto", torch.device("cpu"))
+    kept[precision] = kept.get(precision, {}) | {
         "machine": f"{chosen.machine}, torch {torch.__version__}",
         "date": datetime.date.today().isoformat(),
         "speed": round(times.speed(), 1),
@@ -62,6 +64,7 @@ def main() -> None:
 
 HEADING = """\
 # Seconds that each notebook took by itself, on all cores: the first time, in this order, and again.
+# With bfloat16 where the processor has it (bf16), and without (fp32).
 # `speed`: billions of float32 operations a second in products of matrices (labkit/lab/times.py).
 # Written by benchmarks/notebook_times.py.
 """

@@ -86,24 +86,30 @@ def _of_notebook(title: str, groups: Mapping[str, Sequence[Recorded]]) -> list[N
 
 
 def _own_layers(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Of networks that differ those layers that not all have; nothing where all are the same."""
+    """Of networks that differ those layers that not all have, each network once; nothing where all
+    are the same.
+    """
     networks = {
-        name: config["network"]
+        name: tuple(config["network"])
         for name, config in configs.items()
         if isinstance(config["network"], list)
     }
-    if all(layers == next(iter(networks.values())) for layers in networks.values()):
+    if len(set(networks.values())) < 2:
         return {}
     shared = set.intersection(*(set(layers) for layers in networks.values()))
-    own = {name: [it for it in layers if it not in shared] for name, layers in networks.items()}
-    return {
-        name: "as all have it"
-        if not its
-        else f"of {len(networks[name])} layers"
-        if len(its) > MOST_LAYERS
-        else f"with {' → '.join(its)}"
-        for name, its in own.items()
-    }
+    told, first = {}, {}
+    for name, layers in networks.items():
+        own = [layer for layer in layers if layer not in shared]
+        if not own:
+            told[name] = "as all have it"
+        elif layers in first:
+            told[name] = f"as in “{first[layers]}”"
+        elif len(own) > MOST_LAYERS:
+            told[name] = f"of {len(layers)} layers"
+        else:
+            told[name] = f"with {' → '.join(own)}"
+        first.setdefault(layers, name)
+    return told
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

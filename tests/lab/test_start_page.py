@@ -1,8 +1,11 @@
 """The start page: what it lists, how far one is, and how long a notebook takes."""
 
+from pathlib import Path
+
 import jupytext
 import nbformat
 import pytest
+import torch
 from nbformat.v4 import new_output
 from report_project import write_notebook
 
@@ -10,6 +13,7 @@ from labkit import project, sheets
 from labkit.lab import times
 from labkit.lab.start_page import Progress, progress_of, start_page, write_start_page
 from labkit.report.execute import find_notebook, find_notebooks
+from labkit.training.config import resolve_precision
 
 HAND = """\
 # %% tags=["parameters"]
@@ -108,17 +112,38 @@ def test_the_page_is_there_before_anything_ran(mini):
 
 
 class TestTimes:
-    def test_they_go_by_the_speed_of_this_machine(self, mini, hand, monkeypatch):
+    @pytest.mark.parametrize(
+        ("precision", "first", "machine"),
+        [("fp32", 120.0, "2 cores"), ("bf16", 50.0, "3 cores")],
+    )
+    def test_they_go_by_a_machine_like_this_one(
+        self, mini, hand, monkeypatch, precision, first, machine
+    ):
         (mini / "reports").mkdir(exist_ok=True)
         (mini / times.FILE).write_text(
-            "machine: 2 cores\ndate: 2026-11-22\nspeed: 100\nquick:\n  mini/two: [60.0, 3.0]\n"
+            "fp32: {machine: 2 cores, date: 2026-11-22, speed: 100, quick: {mini/two: [60, 3]}}\n"
+            "bf16: {machine: 3 cores, date: 2026-11-30, speed: 50, quick: {mini/two: [50, 3]}}\n"
         )
         monkeypatch.setattr(times, "speed", lambda: 50.0)
-        assert times.times(hand, "quick") == times.Times(first=120.0, again=6.0)
+        monkeypatch.setattr(times, "precision", lambda: precision)
+        assert times.times(hand, "quick").first == first
         assert times.times(hand, "full") is None
+        assert f"{machine}, 2026-11-" in start_page().data
+
+    def test_they_go_by_another_machine_where_there_is_no_such(self, mini, hand, monkeypatch):
+        (mini / "reports").mkdir(exist_ok=True)
+        (mini / times.FILE).write_text(
+            "fp32: {machine: 2 cores, date: 2026-11-22, speed: 100, quick: {mini/two: [60, 3]}}\n"
+        )
+        monkeypatch.setattr(times, "speed", lambda: 50.0)
+        monkeypatch.setattr(times, "precision", lambda: "bf16")
+        assert times.times(hand, "quick") == times.Times(first=120.0, again=6.0)
         page = start_page().data
         assert ">2\N{NO-BREAK SPACE}min<br><small>again 5\N{NO-BREAK SPACE}s</small></td>" in page
-        assert "2 cores, 2026-11-22" in page
+
+    @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="told elsewhere by nothing")
+    def test_the_precision_is_that_of_training(self):
+        assert times.precision() == resolve_precision("auto", torch.device("cpu"))
 
     def test_never_measured(self, mini, hand):
         assert times.times(hand, "quick") is None

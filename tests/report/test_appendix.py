@@ -97,6 +97,16 @@ def test_of_networks_that_differ_only_the_layers_are_named_that_not_all_have():
     assert "<td>deeper</td><td>network with BatchNorm2d(8)</td>" in html
 
 
+def test_a_network_that_several_runs_have_is_told_once():
+    deeper = [record("eeeeeeee", 0), record("ffffffff", 0, 0.01)]
+    for run in deeper:
+        run.config["network"] = ["Conv2d(3, 8, 5)", "BatchNorm2d(8)", "ReLU()"]
+    runs = {"base": ["aaaaaaaa"], "deeper": ["eeeeeeee"], "slower": ["ffffffff"]}
+    _, html = only(runs, *RUNS, *deeper)
+    assert "<td>network with BatchNorm2d(8); optimizer.learning_rate 0.1</td>" in html
+    assert "<td>network as in “deeper”; optimizer.learning_rate 0.01</td>" in html
+
+
 def test_a_notebook_without_runs_is_left_out():
     records = {run.key: run for run in RUNS}
     page = appendix.page(Facts(SHOWN, [], []), records, {"c/one": "One", "c/two": "Two"})
