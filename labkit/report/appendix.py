@@ -1,6 +1,7 @@
 """The appendix: every run that the report rests on, with its settings and where it was made."""
 
 import html
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from string import ascii_lowercase
 from typing import Any
@@ -66,7 +67,8 @@ def _of_notebook(title: str, groups: Mapping[str, Sequence[Recorded]]) -> list[N
         ],
     }
     # where and when is long: said once, below, and by a letter in the rows where it differs
-    made = dict(zip(dict.fromkeys(map(_made, every)), ascii_lowercase, strict=False))
+    signs = itertools.chain(ascii_lowercase, map(str, itertools.count(27)))
+    made = dict(zip(dict.fromkeys(map(_made, every)), signs, strict=False))
     if len(made) > 1:
         columns["made"] = [
             ", ".join(dict.fromkeys(made[_made(run)] for run in runs)) for runs in groups.values()
