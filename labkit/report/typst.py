@@ -49,7 +49,7 @@ PICTURES = {
 LOGOS = (".svg", ".png", ".jpg", ".pdf")
 MARKUP = {"text/markdown": "markdown", "text/html": "html", "text/latex": "latex"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
-SAVED_WIDGET = "labkit-saved-widget"  # of `labkit.lab.saving`
+REPLACED_WIDGET = "labkit-replaced-widget"  # of `labkit.lab.opening`
 
 TRACEBACK_LINES = 24
 LONGEST_WHOLE_TABLE = 24  # rows; a table of more may go over pages
@@ -731,8 +731,8 @@ def _is_long(html: str) -> bool:
 
 
 def _as_displayed(output: NotebookNode) -> NotebookNode:
-    """A saved widget without the line that `labkit.lab.saving` puts in its place."""
-    if not output.get("metadata", {}).get(SAVED_WIDGET):
+    """A widget again where `labkit.lab.opening` put a line, which was saved with the notebook."""
+    if not output.get("metadata", {}).get(REPLACED_WIDGET):
         return output
     data = {mime: value for mime, value in output.data.items() if mime != "text/html"}
     return NotebookNode({**output, "data": NotebookNode({**data, WIDGET: {}})})

@@ -160,7 +160,7 @@ class _AnswerGrid(VBox):
         button.description = f"{'Hide' if self.working.outputs else 'Show'} the working"
 
     def _repr_mimebundle_(self, **kwargs):
-        # `labkit.lab.saving` reads where the answer is kept
+        # `labkit.lab.opening` reads where the answer is kept
         kept = f", kept in {self.sheet.name}" if self.sheet else ""
         cells = f"answer_grid: cells to fill in JupyterLab{kept}"
         plain = f"{cells}; in plain cells, check([[…]], task)"

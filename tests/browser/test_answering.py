@@ -86,28 +86,51 @@ def test_what_is_typed_is_what_the_cells_below_check(notebook):
     expect(task.run("check(answer_1c")).to_contain_text("Check tdt4265/1c: 6, not correct.")
 
 
-def test_saved_a_grid_goes_on_and_opened_again_it_says_how_to(notebook, lab):
+def test_opened_again_while_its_kernel_runs_a_grid_goes_on(notebook):
+    task, _ = open_grid(notebook)
+    stepped = task.run("stepper([[1, 0")
+    grid = task.run('answer_grid(question("tdt4265/1c"))')
+
+    def check(value):
+        grid.locator("input").fill(value)
+        grid.locator("input").press("Enter")
+        expect(grid.locator(".labkit-message")).to_contain_text("✗ not correct")
+
+    check("4")
+    task.save()
+    task.page.reload()
+    expect(grid.locator("input")).to_have_value("4")
+    expect(stepped.locator(".widget-slider").first).to_be_visible()
+    check("5")  # the kernel answers
+    task.save()
+    task.command("application:close")
+    expect(task.panel).to_have_count(0)
+    task.command("docmanager:open", path=f"notebooks/{TASK_1}", factory="Notebook")
+    expect(grid.locator("input")).to_have_value("5")
+    check("6")
+
+
+def test_opened_again_without_its_kernel_a_grid_s_cell_says_how_to_go_on(notebook, lab):
     task, _ = open_grid(notebook)
     grid = task.run('answer_grid(question("tdt4265/1c"))')
     stepped = task.run("stepper([[1, 0")
     expect(stepped.locator(".widget-slider").first).to_be_visible()
-    for value in "45":  # saved in between
-        grid.locator("input").fill(value)
-        grid.locator("input").press("Enter")
-        expect(grid.locator(".labkit-message")).to_contain_text("✗ not correct")
-        task.save()
-    expect(stepped.locator(".widget-slider").first).to_be_visible()
+    grid.locator("input").fill("5")
+    grid.locator("input").press("Enter")
+    expect(grid.locator(".labkit-message")).to_contain_text("✗ not correct")
+    task.save()
 
     lab.stop_kernels()
-    task = notebook(TASK_1)
     go_on = "To go on here, run the cells above and this one (Shift+Enter)."
     lines = {
         'answer_grid(question("tdt4265/1c"))': f"{go_on} What you typed is kept in answers.yaml.",
         "stepper([[1, 0": go_on,
     }
-    for cell, line in lines.items():
-        expect(task.cell(cell).locator(".jp-OutputArea-output")).to_have_text(line)
-    expect(task.panel).not_to_contain_text("Error displaying widget")
+    for _ in range(2):  # the second time with a kernel, which knows nothing of them
+        task = notebook(TASK_1)
+        for cell, line in lines.items():
+            expect(task.cell(cell).locator(".jp-OutputArea-output")).to_have_text(line)
+        expect(task.panel).not_to_contain_text("Error displaying widget")
     task.run("from labkit.widgets import answer_grid")
     grid = task.run('answer_grid(question("tdt4265/1c"))')
     expect(grid.locator("input")).to_have_value("5")
