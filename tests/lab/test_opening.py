@@ -99,6 +99,10 @@ contents = app.web_app.settings["contents_manager"]
 loaded = [m for m in sys.modules if m.startswith("labkit") or m in ("torch", "ipywidgets")]
 seen = {"loaded": loaded}
 
+from labkit.lab import opening
+
+opening.PATIENCE = 60  # other tests share the cores
+
 async def save(notebook):
     await ensure_async(contents.save({"type": "notebook", "content": notebook}, "one.py"))
 
@@ -135,8 +139,10 @@ async def work():
         pass
     seen["its kernel, busy"] = await texts()
     kernel.provisioner.process.send_signal(signal.SIGSTOP)
+    opening.PATIENCE = 0.1
     seen["no answer"] = await texts()
     kernel.provisioner.process.send_signal(signal.SIGCONT)
+    opening.PATIENCE = 60
     client.stop_channels()
     await app.kernel_manager.restart_kernel(kernel_id)
     seen["restarted"] = await texts()
