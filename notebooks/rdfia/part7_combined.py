@@ -130,11 +130,15 @@ effects = {
 }
 table.insert(1, "against base (points)", ["–", *map(str, effects.values())])
 table.insert(2, "train − test (points)", [f"{gap:+.1f}" for gap in gaps.values()])
+here = f"{profile}, n = {len(seeds)}"
+if judged_profile != profile:  # what was trained here stands beside the records
+    table[here] = [runs.spread(name, "test_accuracy") for name in judged]
 show(
     table,
     "Every variant with its best weights: test accuracy (mean ± standard deviation), difference to "
     "the base network (± half of a 95 % interval), lead of as many training images, and training "
-    "time (by the clock: it compares only what ran on the same, quiet machine).",
+    "time (by the clock: it compares only what ran on the same, quiet machine)."
+    + (f" The last column: test accuracy, {here}." if here in table else ""),
     label="tab-rdfia-variants",
     runs=judged,
     profile=judged_profile,
@@ -181,7 +185,7 @@ sorted_out = {
 base_gap = gaps["base"]
 short = base_gap < 5
 Markdown(
-    f"**Answer** (profile {judged_profile}, {len(judged['base'])} seeds). In points of test "
+    f"**Answer** (profile {judged_profile}, seeds: {len(judged['base'])}). In points of test "
     f"accuracy beside the base network's {judged.spread('base', 'test_accuracy')}: "
     + "; ".join(
         f"{what}: {', '.join(sorted_out[sign])}"
