@@ -46,6 +46,7 @@ def all_ways(setting: Setting) -> dict[str, Callable[[], Epoch]]:
         "plain, channels last, bf16": partial(plain, setting, precision="bf16"),
         "Lightning": partial(lightning, setting),
         "fastai": partial(fastai, setting),
+        "fastai's loop, plain data": partial(fastai_learner, setting),
         "Keras, TensorFlow": partial(keras, setting),
         "labkit fp32": partial(labkit, setting),
         "labkit bf16": partial(labkit, setting, precision="bf16"),
@@ -224,11 +225,50 @@ def lightning(setting: Setting) -> Epoch:
 
 
 def fastai(setting: Setting) -> Epoch:
+    """With its own data block, transforms and optimizer, as its course teaches it."""
     import_torchvision()  # before it does
-    from fastai.callback.core import Callback, CancelValidException
+    from fastai.data.block import CategoryBlock, DataBlock
+    from fastai.data.transforms import IndexSplitter
+    from fastai.optimizer import SGD
+    from fastai.vision.augment import CropPad, Flip, RandomCrop
+    from fastai.vision.data import ImageBlock, Normalize
+
+    split = load("cifar10").train.first(setting.images)
+    images = split.images.permute(0, 2, 3, 1).contiguous().numpy()  # (N, H, W, C), for PIL
+    labels = split.labels.tolist()
+    block = DataBlock(
+        blocks=(ImageBlock, CategoryBlock(vocab=sorted(set(labels)))),
+        get_x=images.__getitem__,
+        get_y=labels.__getitem__,
+        splitter=IndexSplitter([]),  # nothing is validated
+        item_tfms=[CropPad(40, pad_mode="zeros"), RandomCrop(32)],
+        batch_tfms=[Flip(), Normalize.from_stats([MEAN] * 3, [STD] * 3, cuda=False)],
+    )
+    loaders = block.dataloaders(
+        range(len(labels)),
+        bs=setting.batch_size,
+        drop_last=False,
+        num_workers=0,
+        device=resolve_device(),
+    )
+    return _fastai_epoch(setting, loaders, partial(SGD, mom=MOMENTUM))
+
+
+def fastai_learner(setting: Setting) -> Epoch:
+    """Its loop alone, around the loader and the optimizer of the plain one."""
+    import_torchvision()  # before it does
     from fastai.data.core import DataLoaders
-    from fastai.learner import Learner
     from fastai.optimizer import OptimWrapper
+
+    pictures = loader(setting)
+    loaders = DataLoaders(pictures, pictures, device=resolve_device())
+    optimizer = partial(OptimWrapper, opt=torch.optim.SGD, momentum=MOMENTUM)
+    return _fastai_epoch(setting, loaders, optimizer)
+
+
+def _fastai_epoch(setting: Setting, loaders, optimizer) -> Epoch:
+    from fastai.callback.core import Callback, CancelValidException
+    from fastai.learner import Learner
 
     class TrainOnly(Callback):
         def before_validate(self):
@@ -236,18 +276,17 @@ def fastai(setting: Setting) -> Epoch:
 
     device = resolve_device()
     torch.manual_seed(setting.seed)
-    pictures = loader(setting)
     learner = Learner(
-        DataLoaders(pictures, pictures, device=device),
+        loaders,
         network(),
         loss_func=nn.CrossEntropyLoss(),
-        opt_func=partial(OptimWrapper, opt=torch.optim.SGD, momentum=MOMENTUM),
+        opt_func=optimizer,
         lr=RATE,
         cbs=TrainOnly(),
     )
 
     def epoch() -> None:
-        with learner.no_logging():
+        with learner.no_bar(), learner.no_logging():
             learner.fit(1)
         finish(device)
 

@@ -20,6 +20,8 @@ class Engine:
       one piece.
     - `pooling_first`: max pooling before the activation where the two commute
       (`labkit.models.build`).
+    - `bias_after_pooling`: a convolution's bias behind the max pooling that follows
+      (`labkit.models.pooled`). In float32 on a CPU; in bf16 it loses there.
     - `fused_optimizer`: one kernel for all parameters, where PyTorch has it.
     - `keep_memory`: glibc keeps freed buffers instead of giving them back to the system and
       fetching them again, page by page, at every step. For the whole process, from then on.
@@ -34,6 +36,7 @@ class Engine:
 
     channels_last: bool = True
     pooling_first: bool = True
+    bias_after_pooling: bool = True
     fused_optimizer: bool = True
     keep_memory: bool = True
     tf32: bool = False

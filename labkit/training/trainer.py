@@ -20,6 +20,7 @@ from labkit.data import augment, preprocess
 from labkit.data.datasets import Dataset, Split
 from labkit.handcalc import BatchNorm1d, layer_table
 from labkit.models import transfer
+from labkit.models.pooled import bias_after_pooling
 from labkit.training import features
 from labkit.training.base_trainer import BaseTrainer
 from labkit.training.config import Augmentation, Config
@@ -65,6 +66,8 @@ class Trainer(BaseTrainer):
         self.num_parameters = sum(each.numel() for each in model.parameters())
         count = self._num_kept(model, len(train_images) + len(validation_images) + len(test_images))
         self.frozen, model = model[:count].eval(), model[count:]
+        if engine.bias_after_pooling and self.precision == "fp32" and device.type == "cpu":
+            model = bias_after_pooling(model)
         self.train = self._resident(train_images)
         count = chosen.measured_train_images
         self.measured_train = self.train.first(min(count, len(self.train)) if count else None)

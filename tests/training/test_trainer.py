@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from quarters import make_split
 
 from labkit.data import Dataset, Split
-from labkit.handcalc import BatchNorm1d, Flatten, Linear
+from labkit.handcalc import BatchNorm1d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from labkit.models import build
 from labkit.training import (
     SGD,
@@ -362,6 +362,7 @@ def test_arrays_hold_every_step_s_loss_and_every_test_image_s_prediction(config,
 ENGINES = {
     "default layout": Engine(channels_last=False),
     "activation first": Engine(pooling_first=False),
+    "bias with the convolution": Engine(bias_after_pooling=False),
     "unfused": Engine(fused_optimizer=False),
     "memory given back": Engine(keep_memory=False),
     "tf32": Engine(tf32=True),
@@ -376,6 +377,19 @@ def test_an_engine_changes_how_but_not_what(config, dataset, name):
     torch.testing.assert_close(
         other.arrays["step_loss"], reference.arrays["step_loss"], rtol=1e-3, atol=1e-4
     )
+
+
+def test_a_bias_is_added_after_pooling_in_float32_alone(config, dataset):
+    config = config.replace(
+        network=(Conv2d(3, 4, 3), ReLU(), MaxPool2d(2), Flatten(), Linear(36, 4))
+    )
+    kinds = {
+        precision: type(
+            Trainer(config.replace(precision=precision), dataset, CPU).model[0]
+        ).__name__
+        for precision in ("fp32", "bf16")
+    }
+    assert kinds == {"fp32": "PooledConv2d", "bf16": "Conv2d"}
 
 
 def test_a_finished_run_leaves_pytorch_s_switches_as_they_were(config, dataset):
