@@ -238,8 +238,8 @@ def fastai(setting: Setting) -> Epoch:
     labels = split.labels.tolist()
     block = DataBlock(
         blocks=(ImageBlock, CategoryBlock(vocab=sorted(set(labels)))),
-        get_x=images.__getitem__,
-        get_y=labels.__getitem__,
+        get_x=lambda number: images[number],
+        get_y=lambda number: labels[number],
         splitter=IndexSplitter([]),  # nothing is validated
         item_tfms=[CropPad(40, pad_mode="zeros"), RandomCrop(32)],
         batch_tfms=[Flip(), Normalize.from_stats([MEAN] * 3, [STD] * 3, cuda=False)],
@@ -286,7 +286,7 @@ def _fastai_epoch(setting: Setting, loaders, optimizer) -> Epoch:
     )
 
     def epoch() -> None:
-        with learner.no_bar(), learner.no_logging():
+        with learner.no_logging():
             learner.fit(1)
         finish(device)
 
