@@ -57,6 +57,7 @@ KINDS = {
             "handcalc/layers.py",
             "handcalc/shapes.py",
             "models/builder.py",
+            "models/pooled.py",
             "models/transfer.py",
             "training/features.py",
             "training/model.py",

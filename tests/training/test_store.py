@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 import shutil
@@ -140,6 +141,32 @@ def test_decisive_modules_exist():
     for kind in KINDS.values():
         assert all((package / name).is_file() for name in kind.decisive)
         assert len(set(kind.decisive)) == len(kind.decisive)
+
+
+# imported by decisive modules, and no part of what a run gives
+OTHERS = {
+    *("errors.py", "progress.py", "project.py"),
+    *("data/sources.py", "data/_download.py", "data/_prepare.py", "data/known.py"),
+    "data/weights.py",  # files with a digest of their own
+    "handcalc/windows.py",  # checks
+    "models/explain.py",  # looks on
+    *("training/config.py", "training/strict.py"),  # the values are in the key
+    "training/engine.py",  # how, not what
+    "training/kinds.py",  # which of them
+}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_what_a_decisive_module_computes_with_is_decisive_too(kind):
+    package = Path(store.labkit.__file__).parent
+    for name in kind.decisive:
+        for node in ast.walk(ast.parse((package / name).read_text())):
+            if not (isinstance(node, ast.ImportFrom) and node.module.startswith("labkit")):
+                continue
+            module = node.module.replace(".", "/").removeprefix("labkit").lstrip("/")
+            names = {module, *(f"{module}/{each.name}".lstrip("/") for each in node.names)}
+            found = {f"{each}.py" for each in names if (package / f"{each}.py").is_file()}
+            assert found <= {*kind.decisive, *OTHERS}, name
 
 
 @pytest.mark.parametrize("name", store.FILES)
