@@ -383,13 +383,14 @@ def test_a_bias_is_added_after_pooling_in_float32_alone(config, dataset):
     config = config.replace(
         network=(Conv2d(3, 4, 3), ReLU(), MaxPool2d(2), Flatten(), Linear(36, 4))
     )
-    kinds = {
-        precision: type(
-            Trainer(config.replace(precision=precision), dataset, CPU).model[0]
-        ).__name__
-        for precision in ("fp32", "bf16")
-    }
-    assert kinds == {"fp32": "PooledConv2d", "bf16": "Conv2d"}
+
+    def first_layer(precision: str, engine: Engine) -> str:
+        trainer = Trainer(config.replace(precision=precision), dataset, CPU, engine)
+        return type(trainer.model[0]).__name__
+
+    assert first_layer("fp32", Engine()) == "PooledConv2d"
+    assert first_layer("bf16", Engine()) == "Conv2d"
+    assert first_layer("fp32", Engine(bias_after_pooling=False)) == "Conv2d"
 
 
 def test_a_finished_run_leaves_pytorch_s_switches_as_they_were(config, dataset):
