@@ -62,7 +62,7 @@ def _of_notebook(title: str, groups: Mapping[str, Sequence[Recorded]]) -> list[N
             for its in settings.values()
         ],
         "seed: run": [
-            ", ".join(f"{run.config['seed']}: {run.key[:6]}" for run in runs)
+            _two_a_line([f"{run.config['seed']}: {run.key[:6]}" for run in runs])
             for runs in groups.values()
         ],
     }
@@ -139,6 +139,11 @@ def _listed(settings: Iterable[tuple[str, str]]) -> str:
     return "; ".join(f"{name} {value}" for name, value in settings)
 
 
+def _two_a_line(items: Sequence[str]) -> str:
+    """More would take the width that the settings need."""
+    return ",\n".join(", ".join(items[start : start + 2]) for start in range(0, len(items), 2))
+
+
 def _made(run: Recorded) -> str:
     it = run.environment
     return f"{it['device']}, {it['precision']}, torch {it['torch']}, {it['finished'][:10]}"
@@ -151,7 +156,6 @@ def _stored(runs: Sequence[Recorded]) -> str:
 
 def _table(heads: Iterable[str], rows: Collection[Sequence[str]]) -> str:
     head = "".join(f"<th>{it}</th>" for it in heads)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
+    cells = ([html.escape(cell).replace("\n", "<br>") for cell in row] for row in rows)
+    body = "".join("<tr>" + "".join(f"<td>{it}</td>" for it in row) + "</tr>" for row in cells)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

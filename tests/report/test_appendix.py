@@ -60,6 +60,12 @@ def test_a_configuration_has_one_row_with_the_key_of_every_seed():
     )
 
 
+def test_many_seeds_leave_room_for_the_settings():
+    more = [record(letter * 8, seed) for seed, letter in enumerate("efghi")]
+    _, html = only({"base": [run.key for run in more]}, *more)
+    assert "<td>0: eeeeee, 1: ffffff,<br>2: gggggg, 3: hhhhhh,<br>4: iiiiii</td>" in html
+
+
 def test_runs_of_several_machines_are_told_apart():
     elsewhere = record("eeeeeeee", 0)
     elsewhere.environment["device"] = "a GPU"
